@@ -1,0 +1,98 @@
+/** The FFmpeg commands that a person would write for what Millrace makes of a 1080p source. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { watch, type Usage } from './resources.ts';
+
+/** Width, height, most bits per second. */
+const RUNGS: [number, number, number][] = [
+  [1920, 1080, 5_000_000],
+  [1280, 720, 2_720_000],
+  [854, 480, 1_480_000],
+  [640, 360, 960_000],
+];
+const STORYBOARD = 'fps=1/2,scale=160:90';
+
+const picture = (rate: number): string[] => [
+  ...['-c:v', 'libx264', '-preset', 'veryfast', '-profile:v', 'high', '-pix_fmt', 'yuv420p', '-crf', '22'],
+  ...['-maxrate', String(rate), '-bufsize', String(rate * 2), '-force_key_frames', 'expr:gte(t,n_forced*2)'],
+  ...['-g', '120', '-sc_threshold', '0', '-flags', '+cgop'],
+];
+const SOUND = ['-c:a', 'aac', '-b:a', '128k'];
+const hls = (name: string): string[] => [
+  ...['-f', 'hls', '-hls_time', '6', '-hls_playlist_type', 'vod', '-hls_segment_type', 'fmp4'],
+  ...[
+    '-hls_fmp4_init_filename',
+    `${name}-init.mp4`,
+    '-hls_segment_filename',
+    `${name}-%05d.m4s`,
+    `${name}.m3u8`,
+  ],
+];
+
+/** One process, one decode: every rung, the sound, a poster and the storyboard's pictures. */
+export const best = (source: string): Promise<Usage> => measured([command(source)]);
+
+function command(source: string): string[] {
+  const [top, ...smaller] = RUNGS;
+  const pads = smaller.map((_, n) => `[s${n + 1}]`).join('');
+  const graph = [
+    `[0:v]scale=${top![0]}:${top![1]},format=yuv420p,split=${RUNGS.length}[v0]${pads}`,
+    // The storyboard is taken from the smallest rung's pictures: the cheapest way.
+    ...smaller.map(([w, h], n) => {
+      const last = n === smaller.length - 1;
+      return `[s${n + 1}]scale=${w}:${h}${last ? ',split=3' : ''}[v${n + 1}]${last ? '[board][still]' : ''}`;
+    }),
+    `[board]${STORYBOARD}[tiles]`,
+  ].join(';');
+  return [
+    ...['-i', source, '-filter_complex', graph],
+    ...RUNGS.flatMap(([, h, rate], n) => ['-map', `[v${n}]`, ...picture(rate), ...hls(`v${h}`)]),
+    ...['-map', '0:a', ...SOUND, ...hls('sound'), '-map', '[tiles]', 'tile-%04d.jpg'],
+    ...['-map', '[still]', '-frames:v', '1', 'poster.jpg'],
+  ];
+}
+
+/** A command for each rung with its sound, one for the poster and one for the storyboard, one after the other. */
+export const naive = (source: string): Promise<Usage> =>
+  measured([
+    ...RUNGS.map(([w, h, rate]) => [
+      ...['-i', source, '-vf', `scale=${w}:${h}`, ...picture(rate), ...SOUND, ...hls(`v${h}`)],
+    ]),
+    ['-ss', '3', '-i', source, '-frames:v', '1', 'poster.jpg'],
+    ['-i', source, '-vf', STORYBOARD, 'tile-%04d.jpg'],
+  ]);
+
+async function measured(commands: string[][]): Promise<Usage> {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
+  const total: Usage = { wall: 0, cpu: 0, peak: 0 };
+  try {
+    await mkdir(folder, { recursive: true });
+    for (const args of commands) {
+      const usage = await measureOne(folder, args);
+      total.wall += usage.wall;
+      total.cpu += usage.cpu;
+      total.peak = Math.max(total.peak, usage.peak);
+    }
+    return total;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Through a shell that outlives FFmpeg until it was read what FFmpeg used. */
+async function measureOne(cwd: string, args: string[]): Promise<Usage> {
+  const script = 'ffmpeg "$@"; code=$?; echo "ended $code"; read -r _';
+  const child = spawn('sh', ['-c', script, 'sh', '-v', 'error', '-nostdin', '-y', ...args], {
+    cwd,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const watched = watch(child.pid ?? 0);
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  const usage = watched.end();
+  child.stdin.end('\n');
+  if (line.toString().trim() !== 'ended 0') throw new Error(`ffmpeg: ${line.toString().trim()}`);
+  return usage;
+}

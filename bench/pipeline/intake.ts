@@ -1,0 +1,32 @@
+/** One media through a real Millrace: when it could be watched, when everything was there, and what that cost. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { TestServer } from '../../test/server.ts';
+import { uploadFile } from '../../test/tus.ts';
+import { watch, type Usage } from './resources.ts';
+
+export interface Intake extends Usage {
+  /** Seconds from the last byte's acknowledgement. */
+  playable: number;
+  /** Seconds from the last byte's acknowledgement; absent when it was not waited for. */
+  ready?: number | undefined;
+}
+
+const LOOK_EVERY_MS = 25;
+
+/** Uploads a file with tus-js-client and watches its media until it is `ready`, or only `playable`. */
+export async function take(server: TestServer, path: string, until: 'playable' | 'ready'): Promise<Intake> {
+  const id = await uploadFile(server, path);
+  const watched = watch(server.pid());
+  const playable = await reached(server, id, ['playable', 'ready']);
+  const ready = until === 'ready' ? await reached(server, id, ['ready'], playable) : undefined;
+  return { playable, ready, ...watched.end() };
+}
+
+/** Seconds until the media has one of these statuses, on top of `before`. */
+async function reached(server: TestServer, id: string, statuses: string[], before = 0): Promise<number> {
+  for (const started = performance.now(); ; await sleep(LOOK_EVERY_MS)) {
+    const media = (await (await server.fetch(`/api/media/${id}`)).json()) as { status: string };
+    if (statuses.includes(media.status)) return before + (performance.now() - started) / 1000;
+    if (media.status === 'failed') throw new Error(`the media failed: ${JSON.stringify(media)}`);
+  }
+}

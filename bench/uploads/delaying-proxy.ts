@@ -1,0 +1,84 @@
+/** A proxy in front of an S3 server, in a process of its own, that counts calls and makes each take longer. */
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+
+export interface DelayingProxy {
+  url: string;
+  /** Calls so far. */
+  calls(): number;
+  close(): Promise<void>;
+}
+
+/** Passes everything on to `target`; the head of each request waits for `delayMs` first. */
+export async function startDelayingProxy(target: string, delayMs: number): Promise<DelayingProxy> {
+  const child = fork(fileURLToPath(import.meta.url), [target, String(delayMs)], {
+    execArgv: ['--import', 'tsx'],
+  });
+  let count = 0;
+  const ready = once(child, 'message') as Promise<[number]>;
+  const [port] = await ready;
+  child.on('message', (calls: number) => (count = calls));
+  return {
+    url: `http://127.0.0.1:${port}`,
+    calls: () => count,
+    async close() {
+      child.kill();
+      await once(child, 'exit');
+    },
+  };
+}
+
+/** Reads requests by their Content-Length, which all of S3's have that carry a body. */
+function pass(client: Socket, upstream: Socket, delayMs: number, onCall: () => void): void {
+  let head = Buffer.alloc(0);
+  let body = 0;
+  let queue = Promise.resolve();
+  const end = (): void => void (client.destroy(), upstream.destroy());
+  for (const socket of [client, upstream]) socket.on('error', end).on('close', end);
+  upstream.pipe(client);
+  const send = async (bytes: Buffer): Promise<void> => {
+    if (!upstream.destroyed && !upstream.write(bytes)) await once(upstream, 'drain').catch(() => undefined);
+  };
+  const take = async (chunk: Buffer): Promise<void> => {
+    for (let rest = chunk; rest.length;) {
+      if (body > 0) {
+        const part = rest.subarray(0, body);
+        body -= part.length;
+        rest = rest.subarray(part.length);
+        await send(part);
+        continue;
+      }
+      head = Buffer.concat([head, rest]);
+      const at = head.indexOf('\r\n\r\n');
+      if (at < 0) return;
+      const whole = head.subarray(0, at + 4);
+      rest = head.subarray(at + 4);
+      head = Buffer.alloc(0);
+      body = Number(/^content-length: *(\d+)/im.exec(whole.toString('latin1'))?.[1] ?? 0);
+      onCall();
+      if (delayMs) await new Promise((resolve) => setTimeout(resolve, delayMs));
+      await send(whole);
+    }
+  };
+  client.on('data', (chunk: Buffer) => {
+    client.pause();
+    queue = queue.then(() => take(chunk)).then(() => void client.resume(), end);
+  });
+}
+
+const [, , target, delay] = process.argv;
+if (process.send && target && process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { hostname, port } = new URL(target);
+  let calls = 0;
+  const server = createServer((client) => {
+    const upstream = connect(Number(port), hostname);
+    client.setNoDelay();
+    upstream.setNoDelay();
+    pass(client, upstream, Number(delay), () => process.send?.(++calls));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  process.send((server.address() as AddressInfo).port);
+  process.on('disconnect', () => process.exit(0));
+}

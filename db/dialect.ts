@@ -1,0 +1,228 @@
+/**
+ * All differences between SQLite and PostgreSQL. Nothing else in the project asks which one it runs on.
+ */
+import SqliteDatabase from 'better-sqlite3';
+import {
+  CamelCasePlugin,
+  CompiledQuery,
+  Kysely,
+  PostgresAdapter,
+  PostgresDialect,
+  SqliteAdapter,
+  SqliteDialect,
+  SqliteDriver,
+  sql,
+  type DatabaseConnection,
+  type Dialect,
+  type DialectAdapter,
+  type Driver,
+  type RawBuilder,
+  type SqliteDatabase as SqliteHandle,
+  type SqliteDialectConfig,
+  type SqliteStatement,
+  type Transaction,
+  type TransactionBuilder,
+  type TransactionSettings,
+} from 'kysely';
+import pg from 'pg';
+import type { Schema } from './schema.ts';
+import { writeAheadLog, type WriteAheadLog } from './write-ahead-log.ts';
+
+/** A connection pool or a transaction: what a query function takes. */
+export type Db = Kysely<Schema>;
+/** A transaction: what a function takes that must commit together with its caller's changes. */
+export type Trx = Transaction<Schema>;
+
+export interface DatabaseOptions {
+  /** postgres:// URL. Absent: SQLite. */
+  url?: string | undefined;
+  /** SQLite file, or ':memory:'. */
+  file: string;
+  /** PostgreSQL connections, at most. */
+  poolSize?: number;
+}
+
+/** Opens (and for SQLite creates) the database. Runs no migration. */
+export function openDatabase(options: DatabaseOptions): Db {
+  const log = options.url || options.file === ':memory:' ? undefined : writeAheadLog(`${options.file}-wal`);
+  const dialect = options.url ? postgres(options.url, options.poolSize ?? 10) : sqlite(options.file, log);
+  const db = new Kysely<Schema>({ dialect, plugins: [new CamelCasePlugin()] });
+  if (log) logs.set(db, log);
+  return db;
+}
+
+/** True on PostgreSQL; works on a pool and inside a transaction. */
+export function isPostgres(db: Db): boolean {
+  return db.getExecutor().adapter instanceof PostgresAdapter;
+}
+
+/** Row lock of a `SELECT` that picks work: rows other workers hold are skipped. SQLite has one writer, so none is needed. */
+export function skipLocked(db: Db): RawBuilder<unknown> {
+  return isPostgres(db) ? sql`for update skip locked` : sql``;
+}
+
+/**
+ * PostgreSQL's advisory lock that makes a transaction the only one that appends events until it commits, so that ids
+ * become visible in order. (SQLite has one writer anyway.) Taken last: it must not be held while waiting for rows.
+ */
+export const EVENT_LOCK = 7305126;
+
+/**
+ * A transaction. `durable: false` on SQLite: its commit doesn't wait for the disk. It survives a crash of ours, and is
+ * atomic as ever; a power cut may forget it, with all that came after it. A durable commit makes all before it durable.
+ * (PostgreSQL is told nothing: `synchronous_commit` is its administrator's.)
+ */
+export function transactionOf(db: Db, durable: boolean): TransactionBuilder<Schema> {
+  const transaction = db.transaction();
+  return durable || isPostgres(db) ? transaction : transaction.setIsolationLevel(FORGETTABLE);
+}
+
+/** SQLite has no isolation levels, so this one carries our wish to the driver. */
+const FORGETTABLE = 'read uncommitted';
+
+/**
+ * Resolves when all that was committed before the call, by any process and durable or not, survives a power cut. The
+ * process goes on meanwhile: a durable commit on SQLite blocks it for as long as the disk takes.
+ */
+export async function flushed(db: Db): Promise<void> {
+  await logs.get(db)?.flush();
+}
+
+const logs = new WeakMap<Db, WriteAheadLog>();
+
+/**
+ * For the start. After a power cut SQLite may have forgotten events that somebody was told of, and would give their ids
+ * to others: whoever asks for what came after them would miss those. So ids go on far behind. PostgreSQL forgets none.
+ */
+export async function skipEventIds(db: Db): Promise<void> {
+  if (!isPostgres(db))
+    await sql`update sqlite_sequence set seq = seq + 10000 where name = 'event'`.execute(db);
+}
+
+/** Makes this transaction the only one that counts what this owner has, until it commits. */
+export async function lockOwner(trx: Trx, owner: string): Promise<void> {
+  if (isPostgres(trx)) await sql`select pg_advisory_xact_lock(7305127, hashtext(${owner}))`.execute(trx);
+}
+
+/** SQLSTATE / SQLite codes of a unique or primary-key violation. */
+export function isUniqueViolation(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  return (
+    code === '23505' || (typeof code === 'string' && /^SQLITE_CONSTRAINT_(UNIQUE|PRIMARYKEY)$/.test(code))
+  );
+}
+
+function sqlite(file: string, log: WriteAheadLog | undefined): Dialect {
+  const database = new SqliteDatabase(file, { timeout: 10_000 });
+  database.pragma('journal_mode = WAL');
+  database.pragma('synchronous = FULL'); // an acknowledged byte must survive a power cut, and so must its row
+  database.pragma('foreign_keys = ON');
+  return new ImmediateSqliteDialect({ database: withStatementCache(database) }, log);
+}
+
+function postgres(connectionString: string, max: number): Dialect {
+  const int8 = 20;
+  const pool = new pg.Pool({
+    connectionString,
+    max,
+    connectionTimeoutMillis: 10_000,
+    types: {
+      getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+        oid === int8 ? Number : (pg.types.getTypeParser(oid, format) as (value: string) => unknown),
+    },
+  });
+  // A connection that dies while idle is replaced by the pool; without a listener it would end the process.
+  pool.on('error', () => undefined);
+  return new PostgresDialect({ pool });
+}
+
+/**
+ * Starts transactions with BEGIN IMMEDIATE. A deferred transaction that reads first and writes later
+ * fails with SQLITE_BUSY at once when another process wrote in between; an immediate one waits its turn.
+ */
+class ImmediateSqliteDialect extends SqliteDialect {
+  readonly #config: SqliteDialectConfig;
+  readonly #log: WriteAheadLog | undefined;
+  constructor(config: SqliteDialectConfig, log: WriteAheadLog | undefined) {
+    super(config);
+    this.#config = config;
+    this.#log = log;
+  }
+  override createDriver(): Driver {
+    return new ImmediateSqliteDriver(this.#config, this.#log);
+  }
+  override createAdapter(): DialectAdapter {
+    return new TransactionalSqliteAdapter();
+  }
+}
+
+/**
+ * SQLite's DDL is transactional. Saying so makes Kysely run migrations in a transaction, which processes that
+ * start together take one after the other: its lock for migrations does nothing on SQLite.
+ */
+class TransactionalSqliteAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true;
+  }
+}
+
+class ImmediateSqliteDriver extends SqliteDriver {
+  readonly #log: WriteAheadLog | undefined;
+  #relaxed = false;
+  constructor(config: SqliteDialectConfig, log: WriteAheadLog | undefined) {
+    super(config);
+    this.#log = log;
+  }
+  override async destroy(): Promise<void> {
+    await super.destroy();
+    await this.#log?.close();
+  }
+  override async beginTransaction(
+    connection: DatabaseConnection,
+    settings?: TransactionSettings,
+  ): Promise<void> {
+    if (settings?.isolationLevel === FORGETTABLE) {
+      this.#relaxed = true;
+      await connection.executeQuery(CompiledQuery.raw('pragma synchronous = normal'));
+    }
+    try {
+      await connection.executeQuery(CompiledQuery.raw('begin immediate'));
+    } catch (error) {
+      await this.#restore(connection);
+      throw error;
+    }
+  }
+  override async commitTransaction(connection: DatabaseConnection): Promise<void> {
+    await super.commitTransaction(connection);
+    await this.#restore(connection);
+  }
+  override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    await super.rollbackTransaction(connection);
+    await this.#restore(connection);
+  }
+  /** Single statements outside of a transaction are durable. */
+  async #restore(connection: DatabaseConnection): Promise<void> {
+    if (!this.#relaxed) return;
+    this.#relaxed = false;
+    await connection.executeQuery(CompiledQuery.raw('pragma synchronous = full'));
+  }
+}
+
+/** Compiling a statement takes longer than running it. SQLite compiles a kept one again when the schema changed. */
+function withStatementCache(database: SqliteDatabase.Database): SqliteHandle {
+  const kept = new Map<string, SqliteStatement>();
+  return {
+    close: () => void database.close(),
+    prepare(text) {
+      const found = kept.get(text) ?? database.prepare(text);
+      kept.delete(text);
+      kept.set(text, found); // the newest last
+      const oldest = kept.size > KEPT_STATEMENTS ? kept.keys().next().value : undefined;
+      if (oldest !== undefined) kept.delete(oldest);
+      return found;
+    },
+  };
+}
+
+/** More than all statements of the project; lists of values of any length make more. */
+const KEPT_STATEMENTS = 500;

@@ -1,0 +1,28 @@
+/** @jest-config-loader esbuild-register */
+import type { Config } from 'jest';
+
+/** ES modules all the way: run through `npm test`, which sets --experimental-vm-modules. */
+const config: Config = {
+  testEnvironment: 'node',
+  // Signal handlers of the programs that tests start outlive a test file: jest's cleanup makes them recurse without end.
+  testEnvironmentOptions: { globalsCleanup: 'off' },
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: { parser: { syntax: 'typescript' }, target: 'es2023' },
+        module: { type: 'es6' },
+        sourceMaps: 'inline',
+      },
+    ],
+  },
+  testMatch: ['<rootDir>/{db,server,public,test,bin}/**/*.test.ts'],
+  modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/data'],
+  globalSetup: '<rootDir>/test/services/global-setup.ts',
+  // It ends what hangs: machines may be slow.
+  testTimeout: 180_000,
+  maxWorkers: 2,
+};
+
+export default config;

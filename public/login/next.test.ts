@@ -1,0 +1,15 @@
+import { safeNext } from './next.ts';
+
+describe('safeNext', () => {
+  it.each([
+    [null, '/'],
+    ['', '/'],
+    ['/watch/abc?t=1', '/watch/abc?t=1'],
+    ['https://evil.example/', '/'],
+    ['//evil.example/x', '/'],
+    ['/\\evil.example', '/'],
+    ['javascript:alert(1)', '/'],
+    ['http://[', '/'],
+    ['/login?next=/login', '/'],
+  ])('%s becomes %s', (next, path) => expect(safeNext(next, 'http://localhost:8080')).toBe(path));
+});

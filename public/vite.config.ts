@@ -1,0 +1,20 @@
+/** Four pages, built to dist/public; the server serves them (`vite build --config public/vite.config.ts`). */
+import { resolve } from 'node:path';
+import { defineConfig } from 'vite';
+
+const page = (name: string): string => resolve(import.meta.dirname, `${name}.html`);
+
+export default defineConfig({
+  root: import.meta.dirname,
+  publicDir: 'static',
+  appType: 'mpa',
+  build: {
+    outDir: '../dist/public',
+    emptyOutDir: true,
+    // The Content-Security-Policy allows files of our own, not data: URLs.
+    assetsInlineLimit: 0,
+    // hls.js alone is more than the default of 500 kB; only the watch page loads it.
+    chunkSizeWarningLimit: 900,
+    rolldownOptions: { input: ['index', 'watch', 'admin', 'login'].map(page) },
+  },
+});

@@ -1,0 +1,114 @@
+/** The watch page of one media. */
+import { goToLogin, request, whoAmI, withQuery } from '../api/client.ts';
+import { openFeed } from '../api/feed.ts';
+import { createRefresher } from '../api/refresher.ts';
+import type { Job, Me, Media, Page } from '../api/types.ts';
+import { fill, h } from '../ui/dom.ts';
+import { ago, dateTime, duration } from '../ui/format.ts';
+import { emptyState, openPage, start } from '../ui/page.ts';
+import { details } from './details.ts';
+import { downloads, titleOf, tools } from './owner-tools.ts';
+import type { Player } from './player.ts';
+import { readWatched, type Watched } from './read.ts';
+import { stage } from './stage.ts';
+import '../styles/watch.css';
+
+const VIEWER_POLL_MS = 5_000;
+const mediaId = decodeURIComponent(location.pathname.replace(/\/+$/, '').split('/').at(-1) ?? '');
+
+start(async () => {
+  const me = await whoAmI();
+  const main = openPage(me, 'watch');
+  const watched = await readWatched(mediaId, me);
+  if (watched === 'log in') return goToLogin();
+  if (!watched) return showNothing(main, me);
+  await show(main, watched, me);
+});
+
+function showNothing(main: HTMLElement, me: Me | undefined): void {
+  document.title = 'Not found · Millrace';
+  const login = h('a', { href: `/login?next=${encodeURIComponent(location.pathname)}` }, 'Log in');
+  fill(
+    main,
+    me
+      ? emptyState(
+          'There is nothing here',
+          'It was deleted, it is not yours, or the link is not complete. ',
+          h('a', { href: '/' }, 'Your media'),
+        )
+      : emptyState(
+          'There is nothing here',
+          'It was deleted, it is private, or the link is not complete. ',
+          login,
+          ' if it is yours.',
+        ),
+  );
+}
+
+async function show(main: HTMLElement, { media: first, own }: Watched, me: Me | undefined): Promise<void> {
+  const mayChange = own && me !== undefined && me.scopes.some((scope) => scope !== 'read');
+  const screen = h('div', { class: 'screen' });
+  const meta = h('p', { class: 'muted media-meta' });
+  const files = h('span', { class: 'downloads' });
+  const more = h('div', {});
+  let player: Player | undefined;
+  document.title = `${first.title} · Millrace`;
+  main.append(screen, titleOf(first, mayChange), meta, tools(first, mayChange, files), more);
+
+  function showDetails(media: Media): void {
+    const before = more.querySelector('details');
+    const now = details(media);
+    now.open = before?.open ?? false;
+    fill(more, now);
+  }
+
+  async function update(media: Media, startNow: boolean): Promise<void> {
+    const source = media.source;
+    fill(
+      meta,
+      h('span', { title: dateTime(media.createdAt) }, ago(media.createdAt)),
+      source ? ` · ${duration(source.duration)}` : null,
+    );
+    if (own) showDetails(media);
+    fill(files, ...downloads(media));
+    if (media.playback) player?.enrich(media.playback);
+    if (player) return;
+    if (media.playback) {
+      const { createPlayer } = await import('./player.ts');
+      player = createPlayer(media, (sentence) => showBroken(screen, sentence));
+      fill(screen, player.element);
+      // Browsers may refuse to start with sound; the play button is there.
+      if (startNow) await player.video.play().catch(() => undefined);
+    } else {
+      fill(screen, stage(media, own ? await jobsOf(media) : [], mayChange));
+    }
+  }
+
+  await update(first, false);
+  if (first.status === 'ready') return;
+  const refresher = createRefresher(async () => {
+    const now = await readWatched(mediaId, me);
+    if (now && now !== 'log in') return update(now.media, document.visibilityState === 'visible');
+    stopFollowing();
+    player?.stop();
+    showNothing(main, me);
+  });
+  const stopFollowing = follow(own, () => refresher.ask(first.id));
+  refresher.ask(first.id);
+}
+
+/** Calls `onChange` when something may have changed. Only owners have the feed; others ask now and then. */
+function follow(own: boolean, onChange: () => void): () => void {
+  if (own) return openFeed(`/api/media/${mediaId}/events`, { onEvent: onChange, onGap: onChange });
+  const timer = setInterval(onChange, VIEWER_POLL_MS);
+  return () => clearInterval(timer);
+}
+
+async function jobsOf(media: Media): Promise<Job[]> {
+  return (await request<Page<Job>>('GET', withQuery('/api/jobs', { media: media.id }))).items;
+}
+
+function showBroken(screen: HTMLElement, sentence: string): void {
+  screen.querySelector('.broken')?.remove();
+  screen.append(h('p', { class: 'notice bad broken', role: 'alert' }, sentence));
+}

@@ -1,0 +1,61 @@
+import { ConfigError, loadConfig } from './config.ts';
+
+describe('loadConfig', () => {
+  it('needs nothing', () => {
+    const config = loadConfig({});
+    expect(config).toMatchObject({ port: 8080, role: 'all', storage: { driver: 'disk' } });
+    expect(config.database.url).toBeUndefined();
+    expect(config.encoding.ladder).toEqual([1080, 720, 480, 360]);
+  });
+
+  it('reads sizes, durations and flags as people write them', () => {
+    const config = loadConfig({
+      UPLOAD_MAX_SIZE: '2 GB',
+      UPLOAD_EXPIRES: '7 days',
+      JOB_LEASE: '45',
+      UPLOAD_FSYNC: 'off',
+      LADDER: '480, 1080',
+    });
+    expect(config.uploads).toMatchObject({ maxSize: 2 * 1024 ** 3, expiresMs: 7 * 86_400_000, fsync: false });
+    expect(config.jobs.leaseMs).toBe(45_000);
+    expect(config.encoding.ladder).toEqual([1080, 480]);
+  });
+
+  it("puts the bucket in the path for an endpoint of one's own, unless told otherwise", () => {
+    const style = (env: Record<string, string>) => loadConfig(env).storage.s3.forcePathStyle;
+    expect(style({})).toBe(false);
+    expect(style({ S3_ENDPOINT: 'http://localhost:9000' })).toBe(true);
+    expect(style({ S3_ENDPOINT: 'http://localhost:9000', S3_FORCE_PATH_STYLE: 'no' })).toBe(false);
+  });
+
+  it('takes an empty variable for an absent one', () => {
+    expect(loadConfig({ DATABASE_URL: '', PORT: ' ' }).port).toBe(8080);
+  });
+
+  it('names everything that is wrong at once', () => {
+    const problems = failure({ PORT: '99999', STORAGE: 'ftp', UPLOAD_MAX_SIZE: 'much', ADMIN_KEY: 'a b' });
+    for (const name of ['PORT', 'STORAGE', 'UPLOAD_MAX_SIZE', 'ADMIN_KEY']) expect(problems).toContain(name);
+  });
+
+  it.each([
+    [{ STORAGE: 's3' }, 'S3_BUCKET is missing'],
+    [{ S3_ACCESS_KEY: 'x' }, 'S3_ACCESS_KEY and S3_SECRET_KEY go together'],
+    [{ ROLE: 'worker' }, 'DATABASE_URL is missing'],
+    [{ ROLE: 'server', DATABASE_URL: 'postgresql://localhost/x' }, 'STORAGE must be s3'],
+    [{ DATABASE_URL: 'mysql://localhost' }, 'DATABASE_URL must start with postgresql://'],
+    [{ LADDER: 'big' }, 'LADDER must be heights'],
+    [{ UPLOAD_EXPIRES: 'soon' }, 'UPLOAD_EXPIRES is not a duration'],
+  ])('refuses %j', (env, message) => {
+    expect(failure(env)).toContain(message);
+  });
+});
+
+function failure(env: Record<string, string>): string {
+  try {
+    loadConfig(env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as ConfigError).message;
+  }
+  throw new Error('it was accepted');
+}

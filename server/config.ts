@@ -1,0 +1,282 @@
+/**
+ * Environment -> Config. Read once at boot; every error is reported at once, with the variable's name.
+ * The groups are those of .env.example, which a test holds to this file.
+ */
+import { resolve } from 'node:path';
+import { availableParallelism, tmpdir } from 'node:os';
+import { z } from 'zod';
+import {
+  duration,
+  flag,
+  integer,
+  list,
+  optional,
+  retention,
+  size,
+  switchable,
+  text,
+  words,
+} from './settings.ts';
+import { ENCODERS, streamConfig, streamProblems } from './stream-config.ts';
+
+/** Every variable Millrace reads. */
+export const ENVIRONMENT = {
+  // Server
+  HOST: text.default('0.0.0.0'),
+  PORT: integer(8080, 0, 65_535),
+  DATA_DIR: text.default('./data'),
+  PUBLIC_URL: z.url().optional(),
+  TRUST_PROXY: text.default('false'),
+  CORS_ORIGINS: list('*'),
+  ROLE: z.enum(['all', 'server', 'worker']).default('all'),
+  WEB_CONCURRENCY: z
+    .union(
+      [z.literal('auto').transform(() => availableParallelism()), z.coerce.number().int().min(1).max(64)],
+      {
+        error: 'must be auto or a number from 1 to 64',
+      },
+    )
+    .default(1),
+  SHUTDOWN_GRACE: duration('25s'),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  LOG_FORMAT: z.enum(['pretty', 'json']).default('pretty'),
+
+  // Who may do what
+  ADMIN_KEY: z.string().regex(/^\S+$/, 'must have no white space').optional(),
+  SESSION_SECRET: z.string().min(32, 'must have at least 32 characters').optional(),
+  SESSION_TTL: duration('30d'),
+  JWT_SECRET: z.string().min(32, 'must have at least 32 characters').optional(),
+  JWT_JWKS_URL: z.url().optional(),
+  JWT_ISSUER: optional,
+  JWT_AUDIENCE: optional,
+  DEFAULT_VISIBILITY: z.enum(['private', 'unlisted', 'public']).default('private'),
+  PLAYBACK_TTL: duration('12h'),
+
+  // Database
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, 'must start with postgresql://')
+    .optional(),
+  DATABASE_POOL: integer(10, 1, 1000),
+  EVENT_RETENTION: duration('7d'),
+
+  // Storage
+  STORAGE: z.enum(['disk', 's3']).default('disk'),
+  S3_ENDPOINT: z.url().optional(),
+  S3_REGION: text.default('us-east-1'),
+  S3_BUCKET: optional,
+  S3_PREFIX: z
+    .string()
+    .regex(/^([\w.-]+\/)*$/, 'must be empty or end with /')
+    .default(''),
+  S3_ACCESS_KEY: optional,
+  S3_SECRET_KEY: optional,
+  S3_FORCE_PATH_STYLE: switchable.optional(),
+
+  // Uploads
+  UPLOAD_MAX_SIZE: size('64GB'),
+  UPLOAD_EXPIRES: duration('24h'),
+  UPLOAD_METADATA_MAX: size('8KB'),
+  UPLOAD_FSYNC: flag(true),
+  UPLOAD_IDLE_TIMEOUT: duration('60s'),
+  UPLOAD_PART_SIZE: size('8MB'),
+  DISK_FLOOR: size('1GB'),
+  QUOTA_PER_OWNER: size('0'),
+
+  // Encoding
+  WORKER_CONCURRENCY: integer(Math.max(1, Math.floor(availableParallelism() / 2)), 1, 64),
+  SCRATCH_DIR: optional,
+  FFMPEG_PATH: text.default('ffmpeg'),
+  FFPROBE_PATH: text.default('ffprobe'),
+  LADDER: list('1080,720,480,360'),
+  MAX_DURATION: duration('12h'),
+  MAX_PIXELS: integer(37_748_736, 1, 1_000_000_000),
+  X264_PRESET: z
+    .enum(['ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium', 'slow', 'slower'])
+    .default('veryfast'),
+  CHUNK_SECONDS: integer(60, 0, 3600),
+  FFMPEG_THREADS: integer(0, 0, 256),
+  STORYBOARD: flag(true),
+  WAVEFORM: flag(true),
+  SUBTITLES: flag(true),
+  DOWNLOAD_MP4: flag(false),
+  DOWNLOAD_M4A: flag(false),
+  FFMPEG_MEMORY: size('8GB'),
+  SANDBOX: z.enum(['auto', 'require', 'off']).default('auto'),
+  EARLY: flag(true),
+  EARLY_MIN_SIZE: size('32MB'),
+  EARLY_CONCURRENCY: integer(4, 1, 64),
+  KEEP_SOURCE: retention.prefault('always'),
+  STALL_TIMEOUT: duration('60s'),
+  SCRATCH_FLOOR: size('512MB'),
+  MEMORY_FLOOR: size('256MB'),
+  JOB_LEASE: duration('30s'),
+  JOB_RETENTION: duration('30d'),
+  ENCODER: z.enum(ENCODERS).default('ffmpeg'),
+  ENCODER_CHOICE: words(ENCODERS),
+
+  // Cloudflare Stream
+  STREAM_ACCOUNT_ID: z
+    .string()
+    .regex(/^[0-9a-zA-Z]{1,32}$/, 'must be the id of an account: letters and digits')
+    .optional(),
+  STREAM_API_TOKEN: z.string().regex(/^\S+$/, 'must have no white space').optional(),
+  STREAM_TRANSFER: z.enum(['copy', 'push']).default('copy'),
+  STREAM_WEBHOOK_SECRET: optional,
+  STREAM_WEBHOOK_SECRET_PREVIOUS: optional,
+  SOURCE_KEY: z.string().min(32, 'must have at least 32 characters').optional(),
+  SOURCE_KEY_PREVIOUS: z.string().min(32, 'must have at least 32 characters').optional(),
+  STREAM_SIGNED_URLS: flag(true),
+  STREAM_SIGNING_KEY_ID: optional,
+  STREAM_SIGNING_KEY: optional,
+  STREAM_MAX_IN_FLIGHT: integer(120, 1, 10_000),
+  STREAM_POLL_CALLS: integer(120, 10, 100_000),
+  STREAM_POLL_FIRST: duration('2m'),
+  STREAM_POLL_LONGEST: duration('15m'),
+  STREAM_LOOKUP: duration('10s'),
+  STREAM_DEADLINE: duration('24h'),
+  STREAM_TIMEOUT: duration('30s'),
+  STREAM_API_URL: z.url().default('https://api.cloudflare.com/client/v4'),
+} as const;
+
+export type Env = z.infer<z.ZodObject<typeof ENVIRONMENT>>;
+export type Config = ReturnType<typeof toConfig>;
+
+/** Thrown when the environment is wrong; the message lists every variable and what is wrong with it. */
+export class ConfigError extends Error {
+  constructor(problems: string[]) {
+    super(`The configuration is wrong:\n${problems.map((p) => `  - ${p}`).join('\n')}\nSee .env.example.`);
+    this.name = 'ConfigError';
+  }
+}
+
+/** Reads the environment. Empty variables count as absent. Throws ConfigError with everything that is wrong. */
+export function loadConfig(env: Record<string, string | undefined> = process.env): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([, v]) => v !== undefined && v.trim() !== ''));
+  const parsed = z.object(ENVIRONMENT).safeParse(given);
+  const problems = parsed.success
+    ? contradictions(parsed.data)
+    : parsed.error.issues.map((i) => `${i.path.join('.')} ${i.message}`);
+  if (!parsed.success || problems.length) throw new ConfigError(problems);
+  return toConfig(parsed.data);
+}
+
+function contradictions(env: Env): string[] {
+  const problems: string[] = [];
+  if (env.STORAGE === 's3' && !env.S3_BUCKET) problems.push('S3_BUCKET is missing (STORAGE is s3)');
+  if (!!env.S3_ACCESS_KEY !== !!env.S3_SECRET_KEY)
+    problems.push('S3_ACCESS_KEY and S3_SECRET_KEY go together: set both or neither');
+  if (env.ROLE !== 'all' && !env.DATABASE_URL)
+    problems.push(`DATABASE_URL is missing (ROLE is ${env.ROLE}: several processes share a PostgreSQL)`);
+  if (env.ROLE !== 'all' && env.STORAGE === 'disk')
+    problems.push(`STORAGE must be s3 (ROLE is ${env.ROLE}: several machines share a bucket)`);
+  if (env.STORAGE === 's3' && env.UPLOAD_PART_SIZE < 5 * 1024 * 1024)
+    problems.push('UPLOAD_PART_SIZE must be at least 5MB (S3 takes no smaller parts)');
+  if (env.CHUNK_SECONDS % 6 || env.CHUNK_SECONDS === 6)
+    problems.push('CHUNK_SECONDS must be a multiple of 6 from 12 on (whole segments), or 0');
+  if (env.LADDER.some((rung) => !/^\d{3,4}$/.test(rung)))
+    problems.push('LADDER must be heights in pixels, such as 1080,720,480,360');
+  return [...problems, ...streamProblems(env)];
+}
+
+function toConfig(env: Env) {
+  const dataDir = resolve(env.DATA_DIR);
+  return {
+    host: env.HOST,
+    port: env.PORT,
+    dataDir,
+    publicUrl: env.PUBLIC_URL?.replace(/\/+$/, ''),
+    trustProxy: trustProxy(env.TRUST_PROXY),
+    corsOrigins: env.CORS_ORIGINS,
+    role: env.ROLE,
+    /** Processes that share the port. A worker listens for health checks only. */
+    concurrency: env.ROLE === 'worker' ? 1 : env.WEB_CONCURRENCY,
+    shutdownGraceMs: env.SHUTDOWN_GRACE,
+    log: { level: env.LOG_LEVEL, format: env.LOG_FORMAT },
+    auth: {
+      adminKey: env.ADMIN_KEY,
+      sessionSecret: env.SESSION_SECRET,
+      sessionTtlMs: env.SESSION_TTL,
+      jwt: {
+        secret: env.JWT_SECRET,
+        jwksUrl: env.JWT_JWKS_URL,
+        issuer: env.JWT_ISSUER,
+        audience: env.JWT_AUDIENCE,
+      },
+      defaultVisibility: env.DEFAULT_VISIBILITY,
+      playbackTtlMs: env.PLAYBACK_TTL,
+    },
+    database: { url: env.DATABASE_URL, file: resolve(dataDir, 'millrace.db'), poolSize: env.DATABASE_POOL },
+    eventRetentionMs: env.EVENT_RETENTION,
+    storage: {
+      driver: env.STORAGE,
+      s3: {
+        endpoint: env.S3_ENDPOINT,
+        region: env.S3_REGION,
+        bucket: env.S3_BUCKET ?? '',
+        prefix: env.S3_PREFIX,
+        accessKey: env.S3_ACCESS_KEY,
+        secretKey: env.S3_SECRET_KEY,
+        // Nearly every server that is not Amazon's wants it, and the others take it.
+        forcePathStyle: env.S3_FORCE_PATH_STYLE ?? env.S3_ENDPOINT !== undefined,
+      },
+    },
+    uploads: {
+      maxSize: env.UPLOAD_MAX_SIZE,
+      expiresMs: env.UPLOAD_EXPIRES,
+      metadataMax: env.UPLOAD_METADATA_MAX,
+      fsync: env.UPLOAD_FSYNC,
+      idleTimeoutMs: env.UPLOAD_IDLE_TIMEOUT,
+      partSize: env.UPLOAD_PART_SIZE,
+      diskFloor: env.DISK_FLOOR,
+      /** 0: none. */
+      quota: env.QUOTA_PER_OWNER,
+    },
+    encoding: {
+      concurrency: env.WORKER_CONCURRENCY,
+      scratchDir: env.SCRATCH_DIR
+        ? resolve(env.SCRATCH_DIR)
+        : resolve(
+            env.STORAGE === 's3' ? tmpdir() : dataDir,
+            env.STORAGE === 's3' ? 'millrace-scratch' : 'scratch',
+          ),
+      ffmpegPath: env.FFMPEG_PATH,
+      ffprobePath: env.FFPROBE_PATH,
+      ladder: env.LADDER.map(Number).sort((a, b) => b - a),
+      maxDurationMs: env.MAX_DURATION,
+      maxPixels: env.MAX_PIXELS,
+      preset: env.X264_PRESET,
+      chunkSeconds: env.CHUNK_SECONDS,
+      threads: env.FFMPEG_THREADS,
+      wanted: {
+        storyboard: env.STORYBOARD,
+        waveform: env.WAVEFORM,
+        subtitles: env.SUBTITLES,
+        mp4: env.DOWNLOAD_MP4,
+        m4a: env.DOWNLOAD_M4A,
+      },
+      memoryLimit: env.FFMPEG_MEMORY,
+      sandbox: env.SANDBOX,
+      /** Uploads are worked on while they arrive: on S3 nobody can read the parts of an unfinished object. */
+      early: {
+        on: env.EARLY && env.STORAGE === 'disk',
+        minSize: env.EARLY_MIN_SIZE,
+        concurrency: env.EARLY_CONCURRENCY,
+      },
+      keepSourceMs: env.KEEP_SOURCE,
+      stallMs: env.STALL_TIMEOUT,
+      scratchFloor: env.SCRATCH_FLOOR,
+      memoryFloor: env.MEMORY_FLOOR,
+    },
+    jobs: { leaseMs: env.JOB_LEASE, retentionMs: env.JOB_RETENTION },
+    /** Who encodes, and what an upload may choose instead. */
+    encoder: { fallback: env.ENCODER, choice: env.ENCODER_CHOICE },
+    stream: streamConfig(env),
+  };
+}
+
+/** Express's `trust proxy`: false, true, a number of hops, or addresses. */
+function trustProxy(value: string): boolean | number | string {
+  if (value === 'true' || value === 'false') return value === 'true';
+  return /^\d+$/.test(value) ? Number(value) : value;
+}

@@ -1,0 +1,44 @@
+/** Everything a running Millrace shares, opened in order and disposed in reverse. */
+import { mkdir } from 'node:fs/promises';
+import { openDatabase, skipEventIds, type Db } from '../db/dialect.ts';
+import { migrate } from '../db/migrate.ts';
+import { loadSecret } from './auth/secret.ts';
+import type { Config } from './config.ts';
+import { openStorage } from './storage/index.ts';
+import type { Storage } from './storage/storage.ts';
+import type { Logger, Telemetry } from './telemetry.ts';
+
+export interface Context {
+  config: Config;
+  db: Db;
+  storage: Storage;
+  logger: Logger;
+  telemetry: Telemetry;
+  /** Signs sessions and playback URLs. From SESSION_SECRET, or made once and kept in the database. */
+  secret: Uint8Array;
+}
+
+/** Opens database (migrated) and storage. Throws when one of them can't be used, with the reason. */
+export async function createContext(config: Config, telemetry: Telemetry): Promise<Context> {
+  await mkdir(config.dataDir, { recursive: true });
+  const db = openDatabase(config.database);
+  const storage = openStorage(config);
+  try {
+    const applied = await migrate(db);
+    await skipEventIds(db);
+    if (applied.length) telemetry.logger.info({ applied }, 'database migrated');
+    await storage.check();
+    const secret = await loadSecret(db, config.auth.sessionSecret);
+    return { config, db, storage, logger: telemetry.logger, telemetry, secret };
+  } catch (error) {
+    storage.close();
+    await db.destroy();
+    throw error;
+  }
+}
+
+/** Closes what createContext opened, in reverse. */
+export async function disposeContext(ctx: Context): Promise<void> {
+  ctx.storage.close();
+  await ctx.db.destroy();
+}

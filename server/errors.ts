@@ -1,0 +1,60 @@
+/**
+ * Errors a client may see. Everything else is a bug or an outage and is answered as `internal`.
+ */
+export interface ErrorOptionsOf {
+  /** Sent as members of the problem document, e.g. `{limit: 123}`. */
+  extra?: Record<string, unknown>;
+  headers?: Record<string, string>;
+  cause?: unknown;
+}
+
+/** An error with a stable code, an HTTP status and a sentence that says what to do. */
+export class AppError extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly extra: Record<string, unknown>;
+  readonly headers: Record<string, string>;
+
+  constructor(status: number, code: string, message: string, options: ErrorOptionsOf = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'AppError';
+    this.status = status;
+    this.code = code;
+    this.extra = options.extra ?? {};
+    this.headers = options.headers ?? {};
+  }
+}
+
+/** The body of an error response. RFC 9457 (problem details), with our `code` as an extension member. */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  code: string;
+  detail: string;
+  [member: string]: unknown;
+}
+
+/** Renders an error as RFC 9457 problem+json. Unknown errors give away nothing but `internal`. */
+export function toProblem(error: unknown): Problem {
+  const known =
+    error instanceof AppError
+      ? error
+      : new AppError(500, 'internal', 'Something went wrong on the server. The log says what.');
+  return {
+    type: `urn:millrace:error:${known.code}`,
+    title: known.code.replaceAll('_', ' '),
+    status: known.status,
+    code: known.code,
+    detail: known.message,
+    ...known.extra,
+  };
+}
+
+export const notFound = (what = 'Nothing'): AppError =>
+  new AppError(404, 'not_found', `${what} was found at this address.`);
+
+/** The text of anything that was thrown, for logs. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

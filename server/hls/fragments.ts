@@ -1,0 +1,112 @@
+/** Movie fragments (ISO/IEC 14496-12, 8.8) in the bytes of CMAF segments: where key frames lie, and joining. */
+import { boxHeader, findBoxes } from './boxes.ts';
+
+export interface Fragment {
+  /** Where its `moof` begins. */
+  offset: number;
+  /** Bytes from there to the end of its first sample. */
+  firstSampleBytes: number;
+  /** Where its first sample begins, from the start of the `moof`. */
+  sampleOffset: number;
+  /** The first sample decodes without others. */
+  startsWithSync: boolean;
+  /** Base media decode time (`tfdt`), in the track's time scale. */
+  decodeTime: number;
+}
+
+/** sample_is_non_sync_sample in the sample flags of 8.8.3.1. */
+const NON_SYNC = 0x10000;
+
+/**
+ * The fragments in `bytes`, which may end anywhere in the last `mdat`. One track; data offsets are from the `moof`,
+ * as CMAF (ISO/IEC 23000-19, 7.5.16) demands.
+ */
+export function readFragments(bytes: Buffer): Fragment[] {
+  return topBoxes(bytes)
+    .filter(({ type, offset, size }) => type === 'moof' && offset + size <= bytes.length)
+    .map(({ offset, size, header }) => fragment(bytes.subarray(offset + header, offset + size), offset));
+}
+
+function fragment(moof: Buffer, offset: number): Fragment {
+  const [tfhd] = findBoxes(moof, 'traf/tfhd');
+  const [tfdt] = findBoxes(moof, 'traf/tfdt');
+  const [trun] = findBoxes(moof, 'traf/trun');
+  if (!tfhd || !tfdt || !trun) throw new RangeError('a moof without tfhd, tfdt or trun');
+  const defaults = trackDefaults(tfhd.body);
+  const first = firstSample(trun.body, defaults);
+  return {
+    offset,
+    sampleOffset: first.dataOffset,
+    firstSampleBytes: first.dataOffset + first.size,
+    startsWithSync: (first.flags & NON_SYNC) === 0,
+    decodeTime: tfdt.body[0] === 1 ? Number(tfdt.body.readBigUInt64BE(4)) : tfdt.body.readUInt32BE(4),
+  };
+}
+
+/** TrackFragmentHeaderBox, 8.8.7: which optional fields are there, the flags say. */
+function trackDefaults(tfhd: Buffer): { size: number; flags: number } {
+  const flags = tfhd.readUInt32BE(0) & 0xffffff;
+  let at = 8 + (flags & 1 ? 8 : 0) + (flags & 2 ? 4 : 0) + (flags & 8 ? 4 : 0);
+  const size = flags & 0x10 ? tfhd.readUInt32BE(at) : 0;
+  if (flags & 0x10) at += 4;
+  return { size, flags: flags & 0x20 ? tfhd.readUInt32BE(at) : 0 };
+}
+
+/** TrackRunBox, 8.8.8: the first of its samples. */
+function firstSample(
+  trun: Buffer,
+  defaults: { size: number; flags: number },
+): { dataOffset: number; size: number; flags: number } {
+  const has = trun.readUInt32BE(0) & 0xffffff;
+  let at = 8;
+  const next = (present: number): number | undefined => {
+    if (!(has & present)) return undefined;
+    at += 4;
+    return trun.readUInt32BE(at - 4);
+  };
+  const dataOffset = next(0x1) ?? 0;
+  const firstFlags = next(0x4);
+  next(0x100); // its duration
+  const size = next(0x200) ?? defaults.size;
+  return { dataOffset, size, flags: firstFlags ?? next(0x400) ?? defaults.flags };
+}
+
+/**
+ * Pieces of one rendition that follow each other, as one segment: fragments stay as they are. Indexes (`sidx`) would
+ * be wrong now and go; only the first says what kind of segment it is (`styp`).
+ */
+export function joinPieces(pieces: readonly Buffer[]): Buffer {
+  return Buffer.concat(
+    pieces.flatMap((piece, n) =>
+      topBoxes(piece)
+        .filter(({ type }) => type !== 'sidx' && (n === 0 || type !== 'styp'))
+        .map(({ offset, size }) => piece.subarray(offset, offset + size)),
+    ),
+  );
+}
+
+interface Place {
+  type: string;
+  offset: number;
+  header: number;
+  size: number;
+}
+
+/** Boxes that begin in `bytes`; the last may reach beyond them. */
+function topBoxes(bytes: Buffer): Place[] {
+  const boxes: Place[] = [];
+  for (let offset = 0; offset + 16 <= bytes.length;) {
+    const box = boxHeader(bytes, offset, bytes.length - offset);
+    if (box.size < box.header) throw new RangeError(`box ${box.type} is too short`);
+    boxes.push({ ...box, offset });
+    offset += box.size;
+  }
+  return boxes;
+}
+
+/** Ticks per second of the only track of an initialization segment (MediaHeaderBox, 8.4.2). */
+export function timescaleOf(initSegment: Buffer): number {
+  const [mdhd] = findBoxes(initSegment, 'moov/trak/mdia/mdhd');
+  if (!mdhd) throw new RangeError('an initialization segment without mdhd');
+  return mdhd.body.readUInt32BE(mdhd.body[0] === 1 ? 20 : 12);
+}

@@ -1,0 +1,74 @@
+/** Stored objects over HTTP: conditional requests and ranges (RFC 9110, sections 13 and 14). */
+import { pipeline } from 'node:stream/promises';
+import type { Request, Response } from 'express';
+import { AppError, notFound } from '../errors.ts';
+import { ObjectMissingError, type ByteRange, type ObjectStat, type Storage } from '../storage/storage.ts';
+
+export interface ObjectHeaders {
+  'Content-Type': string;
+  'Cache-Control': string;
+  'Content-Disposition'?: string;
+}
+
+/** Answers GET and HEAD with an object: 200, 206, 304 or 416. AppError 404 when it is not there. */
+export async function sendObject(
+  req: Request,
+  res: Response,
+  storage: Storage,
+  key: string,
+  headers: ObjectHeaders,
+): Promise<void> {
+  const stat = await storage.stat(key);
+  if (!stat) throw notFound('No file');
+  res.set({ ...headers, 'Accept-Ranges': 'bytes', ETag: stat.etag });
+  res.set('Last-Modified', stat.modifiedAt.toUTCString());
+  if (req.fresh) return void res.status(304).end();
+
+  const range = requestedRange(req, stat);
+  if (range) res.status(206).set('Content-Range', `bytes ${range.start}-${range.end}/${stat.size}`);
+  res.set('Content-Length', String(range ? range.end - range.start + 1 : stat.size));
+  if (req.method === 'HEAD' || stat.size === 0) return void res.end();
+  await stream(res, storage, key, range);
+}
+
+/**
+ * The one range that is asked for, cut to what there is. Anything else (several ranges, nonsense) is answered with
+ * the whole, as RFC 9110 allows and every client understands; AppError 416 when no byte of the range exists.
+ */
+function requestedRange(req: Request, stat: ObjectStat): ByteRange | undefined {
+  const { range: header, 'if-range': condition } = req.headers;
+  const [, first, last] = /^bytes=(\d*)-(\d*)$/i.exec(header ?? '') ?? [];
+  if (req.method !== 'GET' || !(first || last) || !stillThat(stat, condition)) return undefined;
+  if (first && last && Number(last) < Number(first)) return undefined; // "invalid", so to be ignored
+  const end = first && last ? Math.min(Number(last), stat.size - 1) : stat.size - 1;
+  const start = first ? Number(first) : Math.max(0, stat.size - Number(last));
+  if (start <= end) return { start, end };
+  throw new AppError(416, 'range_not_satisfiable', `The file has ${stat.size} bytes.`, {
+    extra: { size: stat.size },
+    headers: { 'Content-Range': `bytes */${stat.size}` },
+  });
+}
+
+/** If-Range: a part only makes sense when it is a part of what the client has the rest of. */
+function stillThat({ etag, modifiedAt }: ObjectStat, condition: string | string[] | undefined): boolean {
+  if (typeof condition !== 'string') return true;
+  if (condition.includes('"')) return condition === etag;
+  return Math.floor(modifiedAt.getTime() / 1000) * 1000 === Date.parse(condition);
+}
+
+async function stream(res: Response, storage: Storage, key: string, range?: ByteRange): Promise<void> {
+  const gone = new AbortController();
+  res.once('close', () => gone.abort());
+  try {
+    await pipeline(await storage.read(key, range, gone.signal), res);
+  } catch (error) {
+    if (error instanceof ObjectMissingError) throw notFound('No file');
+    if (!isDeparture(error)) throw error; // else the connection is closed already, and nobody is left to tell
+  }
+}
+
+/** The client left: the answer's stream closed under the pipeline, or the read was aborted for it. */
+function isDeparture(error: unknown): boolean {
+  const { name, code } = (error ?? {}) as NodeJS.ErrnoException;
+  return name === 'AbortError' || code === 'ERR_STREAM_PREMATURE_CLOSE';
+}

@@ -1,0 +1,54 @@
+/** What people do to jobs. */
+import type { Trx } from '../../db/dialect.ts';
+import type { JobRow } from '../../db/schema.ts';
+import { emitStatus, queuedAt, type Condition } from './row.ts';
+
+/** Cancels a queued job at once, and asks the worker of a running one to stop. Undefined when it had ended. */
+export async function cancelJob(trx: Trx, id: string): Promise<JobRow | undefined> {
+  return (await cancelWhere(trx, (eb) => eb('id', '=', id)))[0];
+}
+
+/** Cancels all unfinished jobs of a media; returns how many. */
+export async function cancelMediaJobs(trx: Trx, mediaId: string): Promise<number> {
+  return (await cancelWhere(trx, (eb) => eb('mediaId', '=', mediaId))).length;
+}
+
+/** Gives a failed or cancelled job all its attempts again. Undefined when it is neither. */
+export async function retryJob(trx: Trx, id: string): Promise<JobRow | undefined> {
+  const row = await trx
+    .updateTable('job')
+    .set({
+      ...queuedAt(Date.now()),
+      attempts: 0,
+      cancelRequested: 0,
+      finishedAt: null,
+      progress: null,
+    })
+    .where('id', '=', id)
+    .where('status', 'in', ['failed', 'cancelled'])
+    .returningAll()
+    .executeTakeFirst();
+  if (row) emitStatus(trx, row);
+  return row;
+}
+
+/** One statement, so that a job which starts or comes back at the same moment is not missed. */
+async function cancelWhere(trx: Trx, condition: Condition): Promise<JobRow[]> {
+  const now = Date.now();
+  const rows = await trx
+    .updateTable('job')
+    .set((eb) => {
+      const queued = eb('status', '=', 'queued');
+      return {
+        cancelRequested: 1,
+        status: eb.case().when(queued).then('cancelled').else(eb.ref('status')).end(),
+        finishedAt: eb.case().when(queued).then(now).else(eb.ref('finishedAt')).end(),
+      };
+    })
+    .where(condition)
+    .where('status', 'in', ['queued', 'running'])
+    .returningAll()
+    .execute();
+  for (const row of rows) emitStatus(trx, row);
+  return rows;
+}

@@ -1,0 +1,27 @@
+/** Finished jobs don't stay for ever. */
+import { sql } from 'kysely';
+import type { Db } from '../../db/dialect.ts';
+
+/** Rows of one statement: nobody waits long for it. */
+const AT_ONCE = 1_000;
+/** Media whose jobs still say what is left to be done. */
+const AT_WORK = sql.lit('processing');
+const PLAYABLE = sql.lit('playable');
+
+/**
+ * Deletes jobs that ended before `time`, but for those of media that are still being worked on: what has failed
+ * there must not be added again. Returns how many there were.
+ */
+export async function pruneJobs(db: Db, time: number): Promise<number> {
+  for (let count = 0; ;) {
+    const { numAffectedRows = 0n } = await sql`
+      delete from job where id in (
+        select id from job
+         where finished_at is not null and finished_at < ${time}
+           and not exists (select 1 from media where media.id = job.media_id
+                              and media.status in (${AT_WORK}, ${PLAYABLE}) and media.deleted_at is null)
+         order by finished_at limit ${sql.lit(AT_ONCE)})`.execute(db);
+    count += Number(numAffectedRows);
+    if (numAffectedRows < BigInt(AT_ONCE)) return count;
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * The queue: rows of `job`, and the only code that writes their status.
+ *
+ *     queued -> running -> succeeded
+ *        ^         |-----> queued      a retry, a lapsed lease, a shutdown
+ *        |         '-----> failed      attempts used up, or the failure is permanent
+ *        |-----------------> cancelled (from queued at once, from running when its worker has stopped)
+ *     failed, cancelled -> queued      by retryJob only
+ *
+ * A claim hands out a lease token. Whatever an attempt changes later must carry the token, so a worker that
+ * lost its lease changes nothing. Leases are compared with this machine's clock: keep clocks within seconds.
+ */
+import { type Db, type Trx } from '../../db/dialect.ts';
+import { statement, type Statement } from '../../db/statement.ts';
+import { transact } from '../../db/transaction.ts';
+import { newId } from '../ids.ts';
+import type { ClaimedJob, NewJob } from './job.ts';
+import { emitStatus, queuedAt, toClaimed, type Told } from './row.ts';
+import { nextTurn } from './turn.ts';
+
+export { cancelJob, cancelMediaJobs, retryJob } from './cancel.ts';
+export { complete, fail, heartbeat, hold, release, requeueLapsed, stopsOf, type OnFailed } from './lease.ts';
+
+/** Adds a job to this transaction. False when its key exists already: then nothing is added. */
+export async function add(trx: Trx, job: NewJob): Promise<boolean> {
+  const now = Date.now();
+  const { owner = null, priority = 0 } = job;
+  const row = await trx
+    .insertInto('job')
+    .values({
+      id: newId(),
+      key: job.key,
+      task: job.task,
+      mediaId: job.mediaId ?? null,
+      mediaAttempt: job.mediaAttempt ?? null,
+      owner,
+      ...queuedAt(job.runAt ?? now),
+      priority,
+      turn: await nextTurn(trx, owner, priority),
+      attempts: 0,
+      maxAttempts: job.maxAttempts ?? 5,
+      payload: JSON.stringify(job.payload ?? {}),
+      cancelRequested: 0,
+      createdAt: now,
+    })
+    .onConflict((oc) => oc.column('key').doNothing())
+    .returningAll()
+    .executeTakeFirst();
+  if (row) emitStatus(trx, row);
+  return row !== undefined;
+}
+
+export interface ClaimOptions {
+  /** Name of the worker, for people who look at the row. */
+  worker: string;
+  /** The tasks it knows; jobs of other tasks are left to other workers. */
+  tasks: string[];
+  leaseMs: number;
+}
+
+type Claimable = Told & Parameters<typeof toClaimed>[0];
+
+const claims = new Map<number, Statement<Claimable>>();
+
+/** Status and `delayed` are literals, or SQLite can't use the partial index; it is named, or SQLite may prefer another. */
+function claimOf(tasks: number): Statement<Claimable> {
+  const made = statement<Claimable>(
+    (postgres) => `
+    update job set status = 'running', attempts = attempts + 1, worker = ?, lease_token = ?,
+                   lease_until = ?, started_at = ?, progress = null
+     where id = (select id from job ${postgres ? '' : 'indexed by job_ready'}
+                  where status = 'queued' and delayed = 0 and run_at <= ?
+                    and task in (${Array(tasks).fill('?').join(', ')})
+                  order by priority desc, turn, run_at, id limit 1 ${postgres ? 'for update skip locked' : ''})
+    returning id, key, task, media_id, media_attempt, owner, payload, status, attempts, max_attempts,
+              lease_token, cancel_requested, error_code, error_message`,
+  );
+  claims.set(tasks, made);
+  return made;
+}
+
+/**
+ * Takes the next job that is due: by priority, then the owners' turns. No other worker gets it. A power cut may forget
+ * that it was taken: then it is still in the queue.
+ */
+export async function claim(db: Db, options: ClaimOptions): Promise<ClaimedJob | undefined> {
+  const next = () => transact(db, (trx) => take(trx, options), { durable: false });
+  return (await next()) ?? ((await promote(db)) ? next() : undefined);
+}
+
+async function take(trx: Trx, { worker, tasks, leaseMs }: ClaimOptions): Promise<ClaimedJob | undefined> {
+  const now = Date.now();
+  const update = claims.get(tasks.length) ?? claimOf(tasks.length);
+  const [row] = await update(trx, worker, newId(), now + leaseMs, now, now, ...tasks);
+  if (!row) return undefined;
+  emitStatus(trx, row);
+  return toClaimed(row);
+}
+
+const someDelayed = statement<{ id: string }>(
+  () => `select id from job where status = 'queued' and delayed = 1 and run_at <= ? limit 1`,
+);
+const promoteSome = statement<{ id: string }>(
+  (postgres) => `
+  update job set delayed = 0
+   where id in (select id from job where status = 'queued' and delayed = 1 and run_at <= ?
+                 order by run_at limit 1000 ${postgres ? 'for update skip locked' : ''})
+  returning id`,
+);
+
+/**
+ * Moves jobs whose time has come to those that claims look at; true when there were any. A claim that finds nothing
+ * does it, and workers do it regularly. Without it every claim would walk over all jobs that wait for their time.
+ */
+export async function promote(db: Db): Promise<boolean> {
+  const now = Date.now();
+  if (!(await someDelayed(db, now)).length) return false;
+  return (await promoteSome(db, now)).length > 0;
+}

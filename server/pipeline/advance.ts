@@ -1,0 +1,165 @@
+/** What comes next for a media, derived from its rows alone: there are no counters that could go wrong. */
+import type { Trx } from '../../db/dialect.ts';
+import type { MediaRow } from '../../db/schema.ts';
+import type { Config } from '../config.ts';
+import { add, cancelMediaJobs } from '../jobs/queue.ts';
+import type { ClaimedJob, JobFailure } from '../jobs/job.ts';
+import { transition } from '../media/media.ts';
+import { hlsOutputs } from '../media/growing.ts';
+import type { OutputKind } from '../media/output.ts';
+import type { Source } from '../media/source.ts';
+import { endAttempts } from '../providers/index.ts';
+import { advanceElsewhere, isAwaitedElsewhere } from './elsewhere.ts';
+import { EARLY, awaitsEarly, dropEarly } from './early-job.ts';
+import type { MediaState, Step } from './step.ts';
+import { chunkStep } from './steps/chunk.ts';
+import { copyStep } from './steps/copy.ts';
+import { m4aStep, mp4Step } from './steps/downloads.ts';
+import { firstStep } from './steps/first.ts';
+import { joinStep } from './steps/join.ts';
+import { ladderStep } from './steps/ladder.ts';
+import { posterStep } from './steps/poster.ts';
+import { probeStep } from './steps/probe.ts';
+import { storyboardStep } from './steps/storyboard.ts';
+import { subtitlesStep } from './steps/subtitles.ts';
+import { waveformStep } from './steps/waveform.ts';
+
+/** Every step, in the order in which they become due. */
+export const STEPS: readonly Step[] = [
+  ...[probeStep, copyStep, firstStep, posterStep, subtitlesStep, ladderStep],
+  ...[chunkStep, joinStep],
+  ...[storyboardStep, waveformStep, m4aStep, mp4Step],
+];
+
+/**
+ * Adds the jobs that are due and makes the next transitions. Adding is idempotent: call it after every change of a
+ * media that may matter. Does nothing for a media that is not being processed.
+ */
+export async function advance(trx: Trx, media: MediaRow, encoding: Config['encoding']): Promise<void> {
+  if (media.deletedAt !== null || !['processing', 'playable'].includes(media.status)) return;
+  if (media.encoder === 'stream') {
+    if (await advanceElsewhere(trx, media)) await addDropSource(trx, media, encoding.keepSourceMs);
+    return;
+  }
+  const state = await stateOf(trx, media, encoding);
+  for (const step of STEPS) if (!step.done(state) && step.due(state)) await addJob(trx, media, step);
+  const awaited = await isAwaitedElsewhere(trx, media, state);
+  if (!state.plays) return;
+  if (media.status === 'processing') await transition(trx, media.id, 'playable', { attempt: media.attempt });
+  if (!awaited && !state.early && isReady(state)) {
+    await transition(trx, media.id, 'ready', { attempt: media.attempt });
+    await addTidy(trx, media);
+    await addDropSource(trx, media, encoding.keepSourceMs);
+  }
+}
+
+/**
+ * What follows when a job has failed for good. A required step takes its media along; without an optional one
+ * (a poster) the media goes on.
+ */
+export async function mediaFailed(
+  trx: Trx,
+  job: ClaimedJob,
+  failure: JobFailure,
+  encoding: Config['encoding'],
+): Promise<void> {
+  const step = STEPS.find(({ name }) => name === job.task);
+  const early = job.task === EARLY;
+  if (!(step || early) || !job.mediaId || job.mediaAttempt === null) return;
+  const media = await trx.selectFrom('media').selectAll().where('id', '=', job.mediaId).executeTakeFirst();
+  if (!media || media.attempt !== job.mediaAttempt) return;
+  if (early) await dropEarly(trx, media.id);
+  if (!step?.required) return advance(trx, media, encoding);
+  const error = { code: failure.code, message: failure.message };
+  if (!(await transition(trx, media.id, 'failed', { attempt: media.attempt }, { error }))) return;
+  await cancelMediaJobs(trx, media.id);
+  await endAttempts(trx, media.id);
+  await dropGrowing(trx, media);
+  await addTidy(trx, media);
+}
+
+/** Half a stream is no stream; `tidy` removes its bytes. */
+async function dropGrowing(trx: Trx, media: MediaRow): Promise<void> {
+  const streams = await hlsOutputs(trx, media.id, { opening: true });
+  for (const { id, details } of streams)
+    if (details.state !== 'complete') await trx.deleteFrom('output').where('id', '=', id).execute();
+}
+
+interface State extends MediaState {
+  /** Viewers can begin: there are renditions, perhaps still growing. */
+  plays: boolean;
+}
+
+async function stateOf(trx: Trx, media: MediaRow, encoding: Config['encoding']): Promise<State> {
+  const early = await awaitsEarly(trx, media);
+  const outputs = await trx.selectFrom('output').select('kind').where('mediaId', '=', media.id).execute();
+  const streams = await hlsOutputs(trx, media.id, { opening: true });
+  const growing = streams.filter(({ details }) => details.state !== 'complete').map(({ kind }) => kind);
+  const kinds = outputs.map(({ kind }) => kind).filter((kind) => !growing.includes(kind));
+  return {
+    source: media.source ? (JSON.parse(media.source) as Source) : undefined,
+    outputs: new Set(kinds as OutputKind[]),
+    ended: await endedSteps(trx, media),
+    early,
+    // What was begun before the probe counts when it has been compared with the whole.
+    plays:
+      streams.some(
+        ({ kind, details: { state } }) => state === 'complete' || (state === 'growing' && kind !== 'copy'),
+      ) || outputs.some(({ kind }) => kind === 'stream'),
+    encoding,
+  };
+}
+
+async function endedSteps(trx: Trx, media: MediaRow): Promise<Set<string>> {
+  const rows = await trx
+    .selectFrom('job')
+    .select('task')
+    .where('mediaId', '=', media.id)
+    .where('mediaAttempt', '=', media.attempt)
+    .where('status', 'in', ['succeeded', 'failed', 'cancelled'])
+    .execute();
+  return new Set(rows.map(({ task }) => task));
+}
+
+/** Every step that has a need is done, or is optional and has ended without an output. */
+const isReady = (state: MediaState): boolean =>
+  STEPS.filter((step) => !step.done(state) && step.due(state)).every(
+    ({ name, required }) => !required && state.ended.has(name),
+  );
+
+const keyOf = (media: MediaRow, step: string): string => `${media.id}:${step}:${media.attempt}`;
+
+async function addJob(trx: Trx, media: MediaRow, step: Step): Promise<void> {
+  await add(trx, {
+    key: keyOf(media, step.name),
+    task: step.name,
+    mediaId: media.id,
+    mediaAttempt: media.attempt,
+    owner: media.owner,
+    priority: step.priority,
+  });
+}
+
+/** Removes what killed attempts stored and no row names. */
+async function addTidy(trx: Trx, media: MediaRow): Promise<void> {
+  await add(trx, {
+    key: keyOf(media, 'tidy'),
+    task: 'tidy',
+    mediaId: media.id,
+    owner: media.owner,
+    maxAttempts: 20,
+  });
+}
+
+/** By KEEP_SOURCE. */
+async function addDropSource(trx: Trx, media: MediaRow, keepMs: number): Promise<void> {
+  if (keepMs === Infinity) return;
+  await add(trx, {
+    key: `${media.id}:drop-source`,
+    task: 'drop-source',
+    mediaId: media.id,
+    owner: media.owner,
+    maxAttempts: 20,
+    runAt: Date.now() + keepMs,
+  });
+}

@@ -1,0 +1,46 @@
+/** What comes next for a media that a provider encodes, alone or beside us. As in advance.ts, rows alone decide. */
+import type { Trx } from '../../db/dialect.ts';
+import type { MediaRow } from '../../db/schema.ts';
+import { cancelMediaJobs } from '../jobs/queue.ts';
+import { transition } from '../media/media.ts';
+import { addCaptions, currentAttempt, openAttempt, OPEN_STATES } from '../providers/index.ts';
+import type { MediaState } from './step.ts';
+
+/** A media of which nothing is encoded here, not even probed: the provider judges it. True when it became ready. */
+export async function advanceElsewhere(trx: Trx, media: MediaRow): Promise<boolean> {
+  const found = await currentAttempt(trx, media);
+  if (!found) {
+    await openAttempt(trx, media);
+    return false;
+  }
+  const { attempt } = media;
+  if (found.state === 'failed') {
+    const error = {
+      code: found.errorCode ?? 'stream_error',
+      message: found.errorMessage ?? 'It could not be encoded.',
+    };
+    if (await transition(trx, media.id, 'failed', { attempt }, { error }))
+      await cancelMediaJobs(trx, media.id);
+  }
+  if (!['playable', 'complete'].includes(found.state)) return false;
+  await transition(trx, media.id, 'playable', { attempt });
+  if (found.state !== 'complete') return false;
+  return (await transition(trx, media.id, 'ready', { attempt })) !== undefined;
+}
+
+/**
+ * For a media that is encoded here and by a provider: opens the attempt when the probe has found a picture (nothing
+ * else is taken there). True while more is to come. One that fails there still plays from here.
+ */
+export async function isAwaitedElsewhere(
+  trx: Trx,
+  media: MediaRow,
+  { source, outputs }: MediaState,
+): Promise<boolean> {
+  if (media.encoder !== 'both' || !source?.video) return false;
+  const found = await currentAttempt(trx, media);
+  if (!found) await openAttempt(trx, media);
+  else if (outputs.has('subtitles') && ['playable', 'complete'].includes(found.state))
+    await addCaptions(trx, media, found);
+  return !found || OPEN_STATES.includes(found.state);
+}

@@ -1,0 +1,29 @@
+/** The lowest rung alone, with every sound: it plays seconds after the last byte, while the ladder takes its time. */
+import { encodeStream } from '../encode-stream.ts';
+import { encoding } from '../footprint.ts';
+import { needsFirst, rungsOf } from '../ladder.ts';
+import { inParts } from '../open-parts.ts';
+import type { Step } from '../step.ts';
+import { mayCopy } from './copy.ts';
+
+export const firstStep: Step = {
+  name: 'first',
+  // Somebody may be waiting: before other media's ladders and posters.
+  priority: 25,
+  required: true,
+  needs: (source, { ladder }) => encoding(source, rungsOf(source, ladder).slice(-1), source.audio.length),
+  done: ({ outputs }) => outputs.has('first'),
+  due(state) {
+    const { source, outputs } = state;
+    if (!source || outputs.has('copy') || outputs.has('ladder') || mayCopy(state)) return false;
+    return needsFirst(source, state.encoding.ladder);
+  },
+  async run(ctx) {
+    const rungs = rungsOf(ctx.source(), ctx.encoding.ladder).slice(-1);
+    const wanted = { rungs, audio: true };
+    return (
+      (await inParts(ctx, { kind: 'first', priority: firstStep.priority }, wanted)) ??
+      (await encodeStream(ctx, 'first', wanted)).commit
+    );
+  },
+};

@@ -1,0 +1,124 @@
+/** A still of the video, or the cover of a sound: JPEG and WebP in several widths, and a tiny placeholder. */
+import { mkdir, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import type { PosterDetails } from '../../media/output.ts';
+import type { Source, SourceVideo } from '../../media/source.ts';
+import { encodeFailure, refuse } from '../failures.ts';
+import { decoding } from '../footprint.ts';
+import { plainPicture } from '../filters.ts';
+import { publish } from '../publish.ts';
+import type { Step, StepContext } from '../step.ts';
+
+export const posterStep: Step = {
+  name: 'poster',
+  priority: 20,
+  // A media plays without a poster: a page shows its placeholder. So its failure is logged and kept in its job only.
+  required: false,
+  needs: decoding,
+  done: ({ outputs }) => outputs.has('poster'),
+  due: ({ source }) => source?.video !== undefined || source?.cover !== undefined,
+  async run(ctx) {
+    ctx.progress({ percent: 0, stage: 'Taking a still' });
+    const still = await takeStill(ctx, ctx.source());
+    const folder = join(ctx.scratch, 'poster');
+    await mkdir(folder);
+    const details = await writePosters(still, folder, ctx.encoding.maxPixels);
+    return publish(ctx, folder, 'poster', details);
+  },
+};
+
+/** The largest is `poster.jpg`, smaller ones carry their width in their name. Never wider than the picture itself. */
+const WIDTHS = [320, 640, 1280];
+const MAX_WIDTH = Math.max(...WIDTHS);
+const PLACEHOLDER_WIDTH = 24;
+/** Where to look, as parts of the duration: titles are over, and the end isn't given away. */
+const PLACES = [0.1, 0.35, 0.6, 0];
+/** Mean of a picture, 0 to 255, below which it counts as black. */
+const DARK = 12;
+
+async function takeStill(ctx: StepContext, source: Source): Promise<string> {
+  const path = await ctx.sourcePath();
+  const { video } = source;
+  if (!video) return extract(ctx, path, 'cover.png', [], ['-map', `0:${source.cover}`]).then(orRefuse);
+  let best: { file: string; light: number } | undefined;
+  for (const [n, place] of PLACES.entries()) {
+    const seek = place * Math.min(source.duration, video.end ?? source.duration);
+    const file = await extract(ctx, path, `still${n}.png`, ['-ss', seek.toFixed(3)], stillOf(video));
+    const light = file ? await lightOf(file) : -1;
+    if (file && light > (best?.light ?? -1)) best = { file, light };
+    if (light >= DARK) break;
+  }
+  return orRefuse(best?.file);
+}
+
+/** The most typical of the next 50 frames: not the middle of a cut or a flash. */
+const stillOf = (video: SourceVideo): string[] => {
+  const scale = Math.min(1, MAX_WIDTH / video.width);
+  const size = { width: even(video.width * scale), height: even(video.height * scale) };
+  return ['-map', `0:${video.index}`, '-vf', [...plainPicture(video, size), 'thumbnail=50'].join(',')];
+};
+
+const even = (length: number): number => Math.max(2, Math.round(length / 2) * 2);
+
+/** One frame as PNG; undefined when there is none at this place. */
+async function extract(
+  ctx: StepContext,
+  source: string,
+  name: string,
+  inputOptions: string[],
+  options: string[],
+): Promise<string | undefined> {
+  const { ffmpeg, scratch, signal } = ctx;
+  const output = {
+    options: [...options, '-frames:v', '1', '-fs', String(256 << 20), '-f', 'image2', '-update', '1'],
+    path: name,
+  };
+  try {
+    await ffmpeg.encode({
+      source,
+      scratch,
+      inputOptions,
+      outputs: [output],
+      signal,
+      wallMs: 300_000,
+    });
+  } catch (error) {
+    throw encodeFailure(error);
+  }
+  return existsSync(join(scratch, name)) ? join(scratch, name) : undefined;
+}
+
+function orRefuse(file: string | undefined): string {
+  if (!file) throw refuse('no_still', 'No picture of it could be decoded for a poster.');
+  return file;
+}
+
+async function lightOf(file: string): Promise<number> {
+  const { channels } = await sharp(file).stats();
+  return channels.reduce((light, { mean }) => light + mean / channels.length, 0);
+}
+
+async function writePosters(still: string, folder: string, maxPixels: number): Promise<PosterDetails> {
+  const image = sharp(still, { limitInputPixels: maxPixels }).flatten({ background: '#000' });
+  const largest = Math.min(MAX_WIDTH, (await image.metadata()).width);
+  const sizes: PosterDetails['sizes'] = [];
+  for (const width of [...WIDTHS.filter((w) => w < largest), largest]) {
+    const name = width === largest ? 'poster' : `poster-${width}`;
+    const resized = image.clone().resize({ width });
+    const { height } = await resized
+      .clone()
+      .jpeg({ quality: 82, mozjpeg: true })
+      .toFile(join(folder, `${name}.jpg`));
+    await resized.webp({ quality: 80 }).toFile(join(folder, `${name}.webp`));
+    sizes.push({ name, width, height });
+  }
+  const tiny = await image
+    .resize({ width: PLACEHOLDER_WIDTH, height: PLACEHOLDER_WIDTH, fit: 'inside' })
+    .webp({ quality: 40 })
+    .toBuffer();
+  await rm(still);
+  const { width, height } = sizes.at(-1)!;
+  return { width, height, sizes, placeholder: `data:image/webp;base64,${tiny.toString('base64')}` };
+}

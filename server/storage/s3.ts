@@ -1,0 +1,205 @@
+import {
+  CopyObjectCommand,
+  DeleteObjectCommand,
+  DeleteObjectsCommand,
+  GetObjectCommand,
+  HeadBucketCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import {
+  ObjectMissingError,
+  type ByteRange,
+  type ObjectStat,
+  type PutOptions,
+  type Storage,
+} from './storage.ts';
+
+export interface S3Options {
+  endpoint?: string | undefined;
+  region: string;
+  bucket: string;
+  /** Empty, or ends with `/`: keeps several installations apart in one bucket. */
+  prefix: string;
+  /** Absent: the SDK's own chain (environment, profile, instance role). */
+  accessKey?: string | undefined;
+  secretKey?: string | undefined;
+  forcePathStyle: boolean;
+}
+
+/** Objects in one bucket of any service that speaks S3. */
+export class S3Storage implements Storage {
+  readonly driver = 's3';
+  readonly client: S3Client;
+  readonly bucket: string;
+  readonly #prefix: string;
+
+  constructor(options: S3Options) {
+    this.bucket = options.bucket;
+    this.#prefix = options.prefix;
+    this.client = new S3Client({
+      region: options.region,
+      endpoint: options.endpoint,
+      forcePathStyle: options.forcePathStyle,
+      credentials:
+        options.accessKey && options.secretKey
+          ? { accessKeyId: options.accessKey, secretAccessKey: options.secretKey }
+          : undefined,
+      // The SDK's default adds CRC32 trailers, which R2 and B2 refuse.
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      // “100 Continue” costs a round trip per part, to save bytes that are only refused when something is wrong anyway.
+      expectContinueHeader: false,
+      maxAttempts: 4,
+      requestHandler: {
+        connectionTimeout: 5_000,
+        // Silence, not length, ends a request: the SDK only warns about a `requestTimeout`.
+        socketTimeout: 60_000,
+        httpAgent: { maxSockets: 256 },
+        httpsAgent: { maxSockets: 256 },
+      },
+    });
+  }
+
+  /** The key in the bucket: ours, below S3_PREFIX. */
+  fullKey(key: string): string {
+    return this.#prefix + key;
+  }
+
+  async stat(key: string): Promise<ObjectStat | undefined> {
+    const head = await this.client.send(new HeadObjectCommand(this.#at(key))).catch(missing);
+    if (!head) return undefined;
+    return {
+      size: head.ContentLength ?? 0,
+      etag: head.ETag ?? '""',
+      modifiedAt: head.LastModified ?? new Date(0),
+    };
+  }
+
+  async read(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Readable> {
+    const command = new GetObjectCommand({
+      ...this.#at(key),
+      Range: range && `bytes=${range.start}-${range.end}`,
+    });
+    const found = await this.client.send(command, { abortSignal: signal }).catch(missing);
+    if (!found?.Body) throw new ObjectMissingError(key);
+    return found.Body as Readable; // on Node the SDK's body is an IncomingMessage
+  }
+
+  async put(
+    key: string,
+    body: Buffer | string,
+    options: PutOptions = {},
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const bytes = Buffer.from(body); // the SDK can't tell the length of an empty string
+    const command = new PutObjectCommand({
+      ...this.#at(key),
+      Body: bytes,
+      ContentLength: bytes.length,
+      ContentType: options.contentType,
+    });
+    await this.client.send(command, { abortSignal: signal });
+  }
+
+  /** Copies an object of at most 5 GiB inside of the bucket. */
+  async copy(from: string, to: string): Promise<void> {
+    const CopySource = encodeURI(`${this.bucket}/${this.fullKey(from)}`);
+    await this.client.send(new CopyObjectCommand({ ...this.#at(to), CopySource }));
+  }
+
+  async putFile(key: string, path: string, options: PutOptions = {}, signal?: AbortSignal): Promise<void> {
+    const { size } = await stat(path);
+    const command = new PutObjectCommand({
+      ...this.#at(key),
+      Body: createReadStream(path),
+      ContentLength: size,
+      ContentType: options.contentType,
+    });
+    await this.client.send(command, { abortSignal: signal });
+  }
+
+  async localPath(key: string, scratch: string, signal?: AbortSignal): Promise<string> {
+    await mkdir(scratch, { recursive: true });
+    const path = join(scratch, 'source');
+    await pipeline(await this.read(key, undefined, signal), createWriteStream(path), { signal });
+    return path;
+  }
+
+  async *list(prefix: string): AsyncGenerator<{ key: string; size: number; modifiedAt: Date }> {
+    let token: string | undefined;
+    do {
+      const page = await this.client.send(
+        new ListObjectsV2Command({
+          Bucket: this.bucket,
+          Prefix: this.fullKey(prefix),
+          ContinuationToken: token,
+        }),
+      );
+      for (const { Key, Size, LastModified } of page.Contents ?? [])
+        if (Key)
+          yield {
+            key: Key.slice(this.#prefix.length),
+            size: Size ?? 0,
+            modifiedAt: LastModified ?? new Date(0),
+          };
+      token = page.NextContinuationToken;
+    } while (token);
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.client.send(new DeleteObjectCommand(this.#at(key)));
+  }
+
+  async deletePrefix(prefix: string): Promise<void> {
+    let batch: string[] = [];
+    for await (const { key } of this.list(prefix)) {
+      if (batch.push(this.fullKey(key)) < 1000) continue;
+      await this.#deleteBatch(batch);
+      batch = [];
+    }
+    if (batch.length) await this.#deleteBatch(batch);
+  }
+
+  async check(): Promise<void> {
+    await this.client.send(new HeadBucketCommand({ Bucket: this.bucket }));
+  }
+
+  freeBytes(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  close(): void {
+    this.client.destroy();
+  }
+
+  #at(key: string): { Bucket: string; Key: string } {
+    return { Bucket: this.bucket, Key: this.fullKey(key) };
+  }
+
+  /** 1,000 keys at most, as S3 allows. A key that could not be deleted is an error, or bytes would leak unseen. */
+  async #deleteBatch(keys: string[]): Promise<void> {
+    const answer = await this.client.send(
+      new DeleteObjectsCommand({
+        Bucket: this.bucket,
+        Delete: { Quiet: true, Objects: keys.map((Key) => ({ Key })) },
+      }),
+    );
+    const failed = answer.Errors?.find((e) => e.Code !== 'NoSuchKey');
+    if (failed) throw new Error(`could not delete ${failed.Key}: ${failed.Code} ${failed.Message}`);
+  }
+}
+
+/** Turns "no such object" into undefined and passes every other failure on. */
+function missing(error: unknown): undefined {
+  const { name } = error as Error;
+  if (name === 'NotFound' || name === 'NoSuchKey') return undefined;
+  throw error;
+}

@@ -1,0 +1,158 @@
+/** Every task of this installation: the pipeline's steps, and the cleaning up that follows an end. */
+import type { Context } from './context.ts';
+import { emit } from './events/events.ts';
+import { JobError, JobPostponed, type ClaimedJob, type JobStatus, type Task } from './jobs/job.ts';
+import { hlsOutputs } from './media/growing.ts';
+import { earlyTask, pipelineTasks } from './pipeline/index.ts';
+import { endAttempts, forgetAttempts, type RemoteEncoding } from './providers/index.ts';
+import { DiskStorage } from './storage/disk.ts';
+import { mediaPrefix } from './storage/storage.ts';
+import { openPrefix, type Uploads } from './uploads/index.ts';
+
+/** Task name -> function, for the worker. */
+export function createTasks(
+  ctx: Context,
+  uploads: Pick<Uploads, 'discard'>,
+  remote?: RemoteEncoding,
+): Record<string, Task> {
+  return {
+    ...pipelineTasks(ctx),
+    ...remote?.tasks,
+    discard: discard(ctx, uploads),
+    purge: purge(ctx, uploads),
+    tidy: tidy(ctx),
+    'drop-source': dropSource(ctx),
+    retire: retire(ctx),
+  };
+}
+
+/**
+ * Tasks of a worker of their own: an upload is followed for as long as it lives, and nothing else is to wait for that;
+ * nor is what was made of it to wait for its probe.
+ */
+export function createEarlyTasks(ctx: Context): Record<string, Task> {
+  const { db, storage } = ctx;
+  const { probe } = pipelineTasks(ctx);
+  if (!(storage instanceof DiskStorage) || !probe) return {};
+  return { probe, early: earlyTask(ctx, (id, signal) => openPrefix({ db, storage }, id, { signal })) };
+}
+
+/** After a cancel: nothing of the media stays in storage; its row stays and says `cancelled`. */
+function discard(ctx: Context, uploads: Pick<Uploads, 'discard'>): Task {
+  return async ({ job }) => {
+    const id = mediaOf(job);
+    await empty(ctx, uploads, job);
+    return async (trx) => {
+      await endAttempts(trx, id);
+      await trx.deleteFrom('output').where('mediaId', '=', id).execute();
+      await trx.updateTable('media').set({ sourceKey: null }).where('id', '=', id).execute();
+    };
+  };
+}
+
+/** After a deletion: nothing of the media stays anywhere, its rows included. */
+function purge(ctx: Context, uploads: Pick<Uploads, 'discard'>): Task {
+  return async ({ job }) => {
+    const id = mediaOf(job);
+    await empty(ctx, uploads, job);
+    return async (trx) => {
+      await endAttempts(trx, id);
+      await forgetAttempts(trx, id);
+      await trx.deleteFrom('job').where('mediaId', '=', id).where('id', '!=', job.id).execute();
+      await trx.deleteFrom('media').where('id', '=', id).execute(); // outputs and uploads go with it
+    };
+  };
+}
+
+/** After a media came to rest: removes what attempts that were killed left under its prefix, unseen by any row. */
+function tidy(ctx: Context): Task {
+  return async ({ job }) => {
+    const id = mediaOf(job);
+    await waitForQuiet(ctx, job);
+    const outputs = await ctx.db.selectFrom('output').select('prefix').where('mediaId', '=', id).execute();
+    const media = await ctx.db
+      .selectFrom('media')
+      .select('sourceKey')
+      .where('id', '=', id)
+      .executeTakeFirst();
+    const known = (key: string): boolean =>
+      key === media?.sourceKey || outputs.some(({ prefix }) => key.startsWith(prefix));
+    for await (const { key } of ctx.storage.list(mediaPrefix(id)))
+      if (!known(key)) await ctx.storage.delete(key);
+  };
+}
+
+/**
+ * By KEEP_SOURCE, after a media became ready: its source goes, its outputs stay. Not when the setting was changed to
+ * `always` meanwhile, and not before every job that may want it has ended.
+ */
+function dropSource(ctx: Context): Task {
+  return async ({ job }) => {
+    const id = mediaOf(job);
+    const media = await ctx.db.selectFrom('media').selectAll().where('id', '=', id).executeTakeFirst();
+    const kept = ctx.config.encoding.keepSourceMs === Infinity;
+    if (!media?.sourceKey || media.deletedAt !== null || media.status !== 'ready' || kept) return undefined;
+    await waitForQuiet(ctx, job, ['queued', 'running']);
+    await ctx.storage.delete(media.sourceKey);
+    return async (trx) => {
+      const now = Date.now();
+      await trx
+        .updateTable('media')
+        .set({ sourceKey: null, sourceDeletedAt: now, updatedAt: now })
+        .where('id', '=', id)
+        .execute();
+      const about = { owner: media.owner, mediaId: id };
+      emit(trx, {
+        type: 'media.updated',
+        ...about,
+        payload: { sourceDeletedAt: new Date(now).toISOString() },
+      });
+    };
+  };
+}
+
+/** After a day: removes renditions that others have taken the place of. Nobody can be playing them any more. */
+function retire(ctx: Context): Task {
+  return async ({ job }) => {
+    const outputs = await hlsOutputs(ctx.db, mediaOf(job));
+    const old = outputs.filter(({ details }) => details.supersededAt !== undefined);
+    for (const { prefix } of old) await ctx.storage.deletePrefix(prefix);
+    return async (trx) => {
+      for (const { id } of old) await trx.deleteFrom('output').where('id', '=', id).execute();
+    };
+  };
+}
+
+async function empty(ctx: Context, uploads: Pick<Uploads, 'discard'>, job: ClaimedJob): Promise<void> {
+  await waitForQuiet(ctx, job);
+  await uploads.discard(mediaOf(job));
+  await ctx.storage.deletePrefix(mediaPrefix(mediaOf(job)));
+}
+
+/** Jobs of the media that are still being stopped would write behind our back: come again later. */
+async function waitForQuiet(
+  ctx: Context,
+  job: ClaimedJob,
+  statuses: readonly JobStatus[] = ['running'],
+): Promise<void> {
+  const running = await ctx.db
+    .selectFrom('job')
+    .select('task')
+    .where('mediaId', '=', mediaOf(job))
+    .where('status', 'in', statuses)
+    .where('task', '!=', 'retire') // it waits for a day, and wants nothing but to delete
+    .where('id', '!=', job.id)
+    .executeTakeFirst();
+  if (running)
+    throw new JobPostponed({
+      code: 'media_busy',
+      message: `Its ${running.task} job has not ended yet.`,
+      delayMs: 2_000,
+    });
+}
+
+function mediaOf(job: ClaimedJob): string {
+  if (!job.mediaId)
+    throw new JobError({ code: 'no_media', message: 'The job names no media.', permanent: true });
+  return job.mediaId;
+}

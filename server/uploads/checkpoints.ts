@@ -1,0 +1,65 @@
+/** Commits of a long body while it still arrives, so that a crash or a silent client leaves little uncommitted. */
+
+const EVERY_MS = 1_000;
+const EVERY_BYTES = 64 * 1024 * 1024;
+
+/** Saves one position at a time, in the background; bytes keep flowing meanwhile. */
+export class Checkpoints {
+  readonly #save: (position: number, last: boolean) => Promise<void>;
+  #saved: number;
+  #savedAt = Date.now();
+  /** The newest position that was passed. */
+  #latest: number;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  #failure: Error | undefined;
+  #ended = false;
+
+  /** `save` is told whether the position is the last one. */
+  constructor(position: number, save: (position: number, last: boolean) => Promise<void>) {
+    this.#saved = position;
+    this.#latest = position;
+    this.#save = save;
+  }
+
+  /** Bytes up to `position` are stored: they are committed soon. Throws what an earlier commit failed with. */
+  pass(position: number): void {
+    if (this.#failure) throw this.#failure;
+    this.#latest = position;
+    this.#schedule();
+  }
+
+  /** The last commit. Throws when it or one before failed. */
+  async end(position: number): Promise<void> {
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    await this.#running;
+    if (this.#failure) throw this.#failure;
+    if (position > this.#saved) await this.#run(position, true);
+  }
+
+  #schedule(): void {
+    if (this.#running || this.#ended || this.#failure || this.#latest === this.#saved) return;
+    const due = this.#latest - this.#saved >= EVERY_BYTES;
+    const wait = due ? 0 : this.#savedAt + EVERY_MS - Date.now();
+    if (wait <= 0) this.#start();
+    else this.#timer ??= setTimeout(() => this.#start(), wait);
+  }
+
+  #start(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#running = this.#run(this.#latest)
+      .catch((error: unknown) => void (this.#failure = error as Error))
+      .finally(() => {
+        this.#running = undefined;
+        this.#schedule(); // for what came meanwhile
+      });
+  }
+
+  async #run(position: number, last = false): Promise<void> {
+    await this.#save(position, last);
+    this.#saved = position;
+    this.#savedAt = Date.now();
+  }
+}

@@ -1,0 +1,77 @@
+/** What every protocol does with an upload: append a request's body to it, and say where it stands. */
+import type { UploadRow } from '../../db/schema.ts';
+import { RequestBody } from './body.ts';
+import { readBodyDigest } from './digest.ts';
+import { currentExchange } from './exchange.ts';
+import type { Lease, Leases } from './leases.ts';
+import { isWhole, type UploadStanding } from './ledger.ts';
+import { keyReused, tooLarge } from './problems.ts';
+import { quotaExceeded, quotaLeft } from './quota.ts';
+import type { LedgerStore } from './store.ts';
+
+export interface ReceiveOptions {
+  /** Bytes at the beginning of the body that arrived before. */
+  skip?: number;
+  /** More bytes than the known length end the upload, as if its client had given it up. */
+  voidsSurplus?: boolean;
+  /** The caller wants nothing more of the lease once the body is stored: one commit less. */
+  handBack?: boolean;
+}
+
+export interface Receiving {
+  /** Appends the body of the current request, `limit` bytes at most. Returns the committed offset. */
+  receive(lease: Lease, limit: number, options?: ReceiveOptions): Promise<number>;
+  /** Records the length of an upload that was created without one. Throws 413. */
+  declareLength(lease: Lease, length: number): Promise<void>;
+  /** The upload at rest: whoever writes to it is asked to flush and let go, a finish left open is done. */
+  settle(standing: UploadStanding): Promise<UploadRow>;
+}
+
+export function createReceiving(store: LedgerStore, leases: Leases): Receiving {
+  const { idleTimeoutMs, maxSize, quota } = store.ctx.config.uploads;
+  return {
+    async receive(lease, limit, { skip = 0, voidsSurplus = false, handBack = false } = {}) {
+      const { request } = currentExchange();
+      const digest = readBodyDigest(request);
+      // An announced length was counted when it was announced.
+      const left =
+        lease.upload.length === null ? await quotaLeft(store.ctx.db, lease.upload.owner, quota) : Infinity;
+      await store.assertRoom(Number(request.headers['content-length'] ?? 0));
+      const room = Math.min(limit, left);
+      if (room === 0 && limit > 0) throw quotaExceeded(quota);
+      const body = new RequestBody(request, {
+        limit: room,
+        skip,
+        digest,
+        idleTimeoutMs,
+        signal: lease.signal,
+      });
+      const voids = voidsSurplus && lease.upload.length !== null;
+      const onSurplus = voids ? () => store.remove(lease.upload.id) : undefined;
+      const offset = await store.receive(lease, body, { onSurplus, handBack }).catch((error: unknown) => {
+        throw body.end === 'too_large' && room < limit ? quotaExceeded(quota) : error;
+      });
+      if (body.toSkip > 0) throw keyReused();
+      return offset;
+    },
+    async declareLength({ upload }, length) {
+      if (length > maxSize) throw tooLarge(`The upload is larger than ${maxSize} bytes.`);
+      await store.declareUploadLength(upload.id, length);
+    },
+    async settle({ upload, leased }) {
+      const idle = upload.state === 'receiving' && !leased && !isWhole(upload);
+      if (idle || upload.state === 'complete') {
+        await store.durable(); // whoever wrote it may not have answered yet
+        return upload;
+      }
+      if (upload.kind === 'final' && upload.state === 'assembling') return store.join(upload);
+      const lease = await leases.acquire(upload.id);
+      try {
+        await store.getUpload(upload.id);
+        return lease.upload;
+      } finally {
+        await lease.release();
+      }
+    },
+  };
+}

@@ -1,0 +1,49 @@
+/** What requests left behind: finishes that a crash cut off, uploads nobody went on with, bytes nobody knows. */
+import type { Leases } from './leases.ts';
+import { expiredUploads, unfinishedFinishes } from './ledger.ts';
+import type { LedgerStore } from './store.ts';
+
+/** Uploads looked at in one sweep; the rest waits for the next. */
+const BATCH = 500;
+
+/** One round. An upload that fails is logged and left to the next round. */
+export async function sweepUploads(store: LedgerStore, leases: Leases): Promise<void> {
+  const { db, logger } = store.ctx;
+  for (const id of await unfinishedFinishes(db, BATCH))
+    await each(id, async () => void (await store.getUpload(id)));
+  for (const id of await expiredUploads(db, BATCH)) await each(id, () => store.expire(leases.held(id)));
+  await store.removeStrays();
+  await removePartials(store);
+  await db
+    .deleteFrom('uploadLock')
+    .where('expiresAt', '<', Date.now() - 86_400_000)
+    .execute();
+
+  /** Only what nobody is at: a running request will finish its upload itself. */
+  async function each(id: string, work: () => Promise<void>): Promise<void> {
+    try {
+      const lease = await leases.tryAcquire(id);
+      if (!lease) return;
+      await work().finally(() => lease.release());
+    } catch (error) {
+      logger.error({ err: error, upload: id }, 'an upload could not be swept');
+    }
+  }
+}
+
+/** Partial uploads that ended, and what may be left of their bytes: nothing else points to them. */
+async function removePartials(store: LedgerStore): Promise<void> {
+  const { db, strayAfterMs } = store.ctx;
+  const rows = await db
+    .selectFrom('upload')
+    .selectAll()
+    .where('kind', '=', 'partial')
+    .where('state', 'in', ['terminated', 'expired'])
+    .where('updatedAt', '<', Date.now() - strayAfterMs)
+    .limit(BATCH)
+    .execute();
+  for (const row of rows) {
+    await store.discardBytes(row);
+    await db.deleteFrom('upload').where('id', '=', row.id).execute();
+  }
+}

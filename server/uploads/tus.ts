@@ -1,0 +1,130 @@
+/** The tus server of an engine: @tus/server with our handlers, our authorization and our errors. */
+import { REQUEST_METHODS, Server } from '@tus/server';
+import { AppError, notFound } from '../errors.ts';
+import { CHECKSUM_ALGORITHMS } from './digest.ts';
+import { currentExchange, methodOf, withExchange, type Exchange } from './exchange.ts';
+import { installHandlers, type Engine } from './handlers.ts';
+import { limitsOfAll } from './ietf/answer.ts';
+import { PARTIAL_UPLOAD } from './ietf/dialect.ts';
+import { uploadIdOf, UPLOADS_PATH } from './location.ts';
+import { problemOfRefusal, toAppError } from './problems.ts';
+import type { Answer } from './response.ts';
+
+export interface Tus {
+  /** Answers one request; never throws. */
+  answer(exchange: Exchange): Promise<Answer>;
+  /** What lets a browser of another origin read an answer. */
+  corsHeaders(exchange: Exchange): Promise<Headers>;
+}
+
+export function createTus(engine: Engine): Tus {
+  const { store, leases, authorize } = engine;
+  const { config } = store.ctx;
+  const server = new Server({
+    path: UPLOADS_PATH,
+    datastore: store,
+    locker: leases,
+    maxSize: config.uploads.maxSize,
+    allowedOrigins: config.corsOrigins.includes('*') ? undefined : config.corsOrigins,
+    allowedHeaders: [
+      'Idempotency-Key',
+      'Content-Disposition',
+      'Upload-Checksum',
+      ...DIGEST_FIELDS,
+      ...DRAFT_FIELDS,
+    ],
+    exposedHeaders: [
+      'Upload-Expires',
+      'Retry-After',
+      'Upload-Limit',
+      'Tus-Checksum-Algorithm',
+      ...DRAFT_FIELDS,
+    ],
+    onIncomingRequest: async (request, id) => {
+      const { upload } = await authorize(currentExchange(), id);
+      // The answer to the first declaration may have been lost: the same length again says nothing new.
+      if (request.headers.get('upload-length') === String(upload.length))
+        request.headers.delete('upload-length');
+    },
+    onResponseError: (_request, error) => {
+      const problem = (currentExchange().problem = toAppError(error));
+      return { status_code: problem.status, body: '' };
+    },
+  });
+  installHandlers(server, engine);
+
+  return { answer: (exchange) => withExchange(exchange, () => answer(exchange)), corsHeaders };
+
+  async function answer(exchange: Exchange): Promise<Answer> {
+    try {
+      const response = await server.handleWeb(toWebRequest(exchange));
+      const { status, headers } = response;
+      if (exchange.request.method === 'OPTIONS') offerDraft(headers);
+      if (status >= 400) exchange.problem ??= problemOfRefusal(status, await response.text());
+      const problem = exchange.problem;
+      return { status: problem?.status ?? status, headers, problem };
+    } catch (error) {
+      const problem = toAppError(error);
+      return { status: problem.status, headers: await commonHeaders(exchange), problem };
+    }
+  }
+
+  /** "the server MUST include the Upload-Limit header field with the corresponding limits" in response to OPTIONS. */
+  function offerDraft(headers: Headers): void {
+    headers.set('Tus-Checksum-Algorithm', CHECKSUM_ALGORITHMS.join(','));
+    headers.set('Upload-Limit', limitsOfAll(config.uploads));
+    headers.set('Accept-Patch', `${PARTIAL_UPLOAD}, application/offset+octet-stream`);
+  }
+
+  async function corsHeaders(exchange: Exchange): Promise<Headers> {
+    const all = [...(await commonHeaders(exchange))];
+    return new Headers(all.filter(([name]) => /^access-control-(allow-origin|expose|allow-cred)/.test(name)));
+  }
+
+  /** What every answer has: Tus-Resumable, and what lets a browser of another origin read it. */
+  async function commonHeaders({ request }: Exchange): Promise<Headers> {
+    const headers: Record<string, string> = request.headers.origin ? { origin: request.headers.origin } : {};
+    return (await server.handleWeb(new Request('http://localhost/', { method: 'OPTIONS', headers }))).headers;
+  }
+}
+
+/** Fields of the IETF draft that pages of another origin may send and read. */
+const DRAFT_FIELDS = ['Upload-Complete', 'Upload-Incomplete', 'Upload-Draft-Interop-Version'];
+
+/** RFC 9530 */
+const DIGEST_FIELDS = ['Content-Digest', 'Repr-Digest'];
+
+/** Read from Node's request where they count, by Express, or checked by ourselves. */
+const NOT_PASSED_ON = new Set([
+  'upload-metadata',
+  'upload-concat',
+  'forwarded',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+]);
+
+/** The request as @tus/server's handlers want it, without its body. Throws 404, 405, 415. */
+function toWebRequest(exchange: Exchange): Request {
+  const { request } = exchange;
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(request.headers))
+    if (value !== undefined && !NOT_PASSED_ON.has(name)) headers.set(name, String(value));
+  const method = methodOf(exchange);
+  if (![...REQUEST_METHODS, 'GET'].includes(method))
+    throw new AppError(405, 'method_not_allowed', 'This address takes POST, HEAD, PATCH and DELETE.', {
+      headers: { Allow: REQUEST_METHODS.join(', ') },
+    });
+  const id = uploadIdOf(request);
+  if (id === undefined || (id === '' && !['POST', 'OPTIONS'].includes(method))) throw notFound('No upload');
+  if (id !== '' && method === 'POST')
+    throw new AppError(405, 'method_not_allowed', 'POST to the collection makes an upload.', {
+      headers: { Allow: 'HEAD, PATCH, DELETE, OPTIONS' },
+    });
+  if (method === 'PATCH' && headers.get('content-type') !== 'application/offset+octet-stream')
+    throw new AppError(
+      415,
+      'content_type_invalid',
+      'PATCH needs Content-Type: application/offset+octet-stream.',
+    );
+  return new Request(`http://localhost${UPLOADS_PATH}/${id}`, { method, headers });
+}

@@ -1,0 +1,50 @@
+/** The blocks of docs/clients.md that can run here, as they stand there, against a real server. */
+import { execa } from 'execa';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { startServer, type TestServer } from './server.ts';
+import { mediaIdOf } from './tus.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const bytes = randomBytes(3_000_000);
+let server: TestServer;
+let folder: string;
+
+beforeAll(async () => {
+  server = await startServer();
+  // Below the checkout, so that Node finds the packages.
+  await mkdir(join(ROOT, 'node_modules/.cache'), { recursive: true });
+  folder = await mkdtemp(join(ROOT, 'node_modules/.cache/clients-'));
+  await writeFile(join(folder, 'holiday.mp4'), bytes);
+}, 60_000);
+afterAll(async () => {
+  await server?.dispose();
+  if (folder) await rm(folder, { recursive: true });
+});
+
+it.each([
+  { section: 'curl', language: 'sh', program: 'sh' },
+  { section: 'tus-js-client', language: 'js', program: process.execPath },
+])('docs/clients.md: $section', async ({ section, language, program }) => {
+  const file = join(folder, `${section}.${language === 'js' ? 'mjs' : language}`);
+  await writeFile(file, await blockOf(section, language));
+  const { stdout } = await execa(program, [file], {
+    env: { MILLRACE: server.url, KEY: server.adminKey, FILE: join(folder, 'holiday.mp4') },
+  });
+  const id = mediaIdOf(stdout.trim());
+  const answer = await server.fetch(`/media/${id}/source`);
+  expect(answer.status).toBe(200);
+  expect(sum(Buffer.from(await answer.arrayBuffer()))).toBe(sum(bytes));
+});
+
+/** The first block of a language below a heading. */
+async function blockOf(section: string, language: string): Promise<string> {
+  const text = await readFile(join(ROOT, 'docs/clients.md'), 'utf8');
+  const [, below = ''] = text.split(`\n## ${section}\n`);
+  const [, block] = new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``).exec(below) ?? [];
+  if (!block) throw new Error(`docs/clients.md has no block in ${language} below ${section}`);
+  return block;
+}
+
+const sum = (of: Buffer): string => createHash('sha256').update(of).digest('hex');

@@ -1,0 +1,45 @@
+/** Sources for tests: made with FFmpeg, and real files where the folder with them is at hand. */
+import { execa } from 'execa';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const REAL = join(import.meta.dirname, '../../shared/media');
+
+/** Real media files beside the checkout; empty when there are none. */
+export async function realMedia(): Promise<string[]> {
+  const names = existsSync(REAL) ? await readdir(REAL) : [];
+  return names.filter((n) => !n.endsWith('.md')).map((n) => join(REAL, n));
+}
+
+/** Runs ffmpeg with the arguments and returns the path of the file it made in a new folder. */
+export async function makeMedia(name: string, args: string[]): Promise<string> {
+  const path = join(await mkdtemp(join(tmpdir(), 'millrace-media-')), name);
+  await execa('ffmpeg', ['-nostdin', '-v', 'error', '-y', ...args, path]);
+  return path;
+}
+
+/** A small H.264 + AAC clip. */
+export const makeClip = (seconds = 3, size = '320x180'): Promise<string> =>
+  makeMedia('clip.mp4', [
+    ...['-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=25:duration=${seconds}`],
+    ...['-f', 'lavfi', '-i', `sine=frequency=440:sample_rate=48000:duration=${seconds}`],
+    ...['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-shortest'],
+  ]);
+
+/** Seconds of a file or playlist, as ffprobe sees it. */
+export async function durationOf(input: string, options: string[] = []): Promise<number> {
+  const { stdout } = await execa('ffprobe', [
+    ...['-v', 'error', ...options, '-show_entries', 'format=duration', '-of', 'csv=p=0', input],
+  ]);
+  return Number(stdout);
+}
+
+/** Decodes every stream of an input; resolves with what ffmpeg complained of (empty when all is well). */
+export async function decodeErrors(input: string, options: string[] = []): Promise<string> {
+  const { stderr } = await execa('ffmpeg', [
+    ...['-nostdin', '-v', 'error', ...options, '-i', input, '-map', '0', '-f', 'null', '-'],
+  ]);
+  return stderr;
+}

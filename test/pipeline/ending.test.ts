@@ -1,0 +1,189 @@
+/** However a run must end, FFmpeg ends with it. */
+import { execa } from 'execa';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { loadConfig } from '../../server/config.ts';
+import { createFfmpeg, type FfmpegRun } from '../../server/pipeline/ffmpeg.ts';
+import { spawnTool, ToolError } from '../../server/pipeline/spawn.ts';
+import { makeClip } from '../media.ts';
+
+let dir: string;
+let clip: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'millrace-ending-'));
+  clip = await makeClip(2);
+});
+afterAll(async () => {
+  await rm(dir, { recursive: true });
+  await rm(join(clip, '..'), { recursive: true });
+});
+
+/** A run that would take hours: the clip in an endless loop, at the speed of life. */
+const endless = (marker: string): FfmpegRun => ({
+  ...{ source: clip, scratch: dir, wallMs: 60_000, inputOptions: ['-stream_loop', '-1', '-re'] },
+  outputs: [{ options: ['-c', 'copy', '-f', 'matroska', '-metadata', `title=${marker}`], path: 'out.mkv' }],
+});
+
+/** Numbers of the processes whose command line has the marker. */
+async function processesWith(marker: string): Promise<number[]> {
+  const found: number[] = [];
+  for (const name of (await readdir('/proc')).filter((n) => /^\d+$/.test(n))) {
+    const line = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
+    if (line.includes(marker)) found.push(Number(name));
+  }
+  return found;
+}
+
+/** Waits for what the kernel does in its own time after a kill; gives up in the end. */
+async function allGone(marker: string): Promise<number[]> {
+  const end = Date.now() + 30_000;
+  let left = await processesWith(marker);
+  while (left.length && Date.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    left = await processesWith(marker);
+  }
+  return left;
+}
+
+describe.each(['off', 'auto'] as const)('sandbox %s', (sandbox) => {
+  const encoding = { ...loadConfig({}).encoding, sandbox };
+  const ffmpeg = createFfmpeg(encoding);
+  const endOf = (run: Promise<unknown>): Promise<unknown> =>
+    run.then(
+      () => 'success',
+      (error: unknown) => (error instanceof ToolError ? error.end : error),
+    );
+
+  it('is ended by an abort, at once and with all its processes', async () => {
+    const stop = new AbortController();
+    const marker = `abort-${sandbox}`;
+    let running = 0;
+    const run = ffmpeg.encode({
+      ...endless(marker),
+      signal: stop.signal,
+      onProgress: () => {
+        void processesWith(marker).then((found) => {
+          running = Math.max(running, found.length);
+          stop.abort('cancelled');
+        });
+      },
+    });
+    expect(await endOf(run)).toBe('aborted');
+    expect(running).toBeGreaterThan(0);
+    expect(await allGone(marker)).toEqual([]);
+  });
+
+  it('is ended when its time is over', async () => {
+    expect(await endOf(ffmpeg.encode({ ...endless(`wall-${sandbox}`), wallMs: 700 }))).toBe('timeout');
+    expect(await allGone(`wall-${sandbox}`)).toEqual([]);
+  });
+
+  it('reports progress', async () => {
+    const seen: (number | undefined)[] = [];
+    const options = ['-c', 'copy', '-f', 'matroska'];
+    await ffmpeg.encode({
+      ...{ source: clip, scratch: dir, wallMs: 60_000, outputs: [{ options, path: 'out.mkv' }] },
+      onProgress: ({ seconds }) => seen.push(seconds),
+    });
+    expect(seen.at(-1)).toBeGreaterThan(1.8);
+    expect(seen.at(-1)).toBeLessThan(2.1);
+  });
+
+  it('keeps the exit status and the log of a failure', async () => {
+    const failing = ffmpeg.encode({
+      ...{
+        source: clip,
+        scratch: dir,
+        wallMs: 60_000,
+        outputs: [{ options: ['-map', '0:7'], path: 'x.mkv' }],
+      },
+    });
+    const error = await failing.catch((e: unknown) => e);
+    expect(error).toMatchObject({ end: 'exit', exitStatus: 'exit 1' });
+    expect((error as ToolError).log).toMatch(/matches no streams/);
+  });
+
+  it('says so when there is no FFmpeg', async () => {
+    const none = createFfmpeg({ ...encoding, ffmpegPath: '/nowhere/ffmpeg' });
+    expect(await endOf(none.encode(endless('none')))).toBe('missing');
+  });
+
+  it('gives nothing of our environment to FFmpeg', async () => {
+    process.env['S3_SECRET_KEY'] = 'do-not-tell';
+    const marker = `env-${sandbox}`;
+    const stop = new AbortController();
+    let environment = '';
+    const run = ffmpeg.encode({
+      ...endless(marker),
+      signal: stop.signal,
+      onProgress: () => {
+        void processesWith(marker).then(async (found) => {
+          for (const pid of found)
+            environment += await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
+          stop.abort();
+        });
+      },
+    });
+    await endOf(run);
+    delete process.env['S3_SECRET_KEY'];
+    expect(environment).toContain('PATH=');
+    expect(environment).not.toContain('do-not-tell');
+  });
+
+  it('dies with a server that is killed', async () => {
+    const marker = `orphan-${sandbox}`;
+    const script = `
+      import { loadConfig } from './server/config.ts';
+      import { createFfmpeg } from './server/pipeline/ffmpeg.ts';
+      const ffmpeg = createFfmpeg({ ...loadConfig({}).encoding, sandbox: '${sandbox}' });
+      await ffmpeg.encode({ ...${JSON.stringify(endless(marker))}, onProgress: () => console.log('running') });`;
+    const args = ['--import', 'tsx', '--input-type=module', '--eval', script];
+    const child = execa(process.execPath, args, { reject: false, buffer: false, env: { NODE_OPTIONS: '' } });
+    for await (const line of createInterface({ input: child.stdout })) if (line === 'running') break;
+    // The script's own command line has the marker too.
+    const encoders = (await processesWith(marker)).filter((pid) => pid !== child.pid);
+    expect(encoders.length).toBeGreaterThan(0);
+    child.kill('SIGKILL');
+    await child;
+    expect(await allGone(marker)).toEqual([]);
+  });
+});
+
+describe('the watchdog', () => {
+  const command = (script: string) => ({ file: 'sh', args: ['-c', script], cwd: undefined, source: '' });
+  it('ends a run that repeats itself', async () => {
+    const run = spawnTool(command('while :; do echo frame=7 >&3; sleep 0.05; done'), {
+      wallMs: 20_000,
+      stallMs: 500,
+    });
+    await expect(run).rejects.toMatchObject({ end: 'stalled', exitStatus: 'SIGKILL' });
+  });
+  it('lets a run live that goes on', async () => {
+    const script = 'for i in 1 2 3 4 5 6; do echo frame=$i >&3; sleep 0.2; done; echo done';
+    expect(await spawnTool(command(script), { wallMs: 20_000, stallMs: 800 })).toEqual({
+      stdout: 'done',
+      log: '',
+    });
+  });
+  it('ends a run that writes more than can be', async () => {
+    for (const line of ['frame=$i', 'out_time_us=${i}000000']) {
+      const flood = `i=0; while :; do i=$((i+1)); echo ${line} >&3; done`;
+      const most = { frames: 1_000, seconds: 1_000 };
+      const run = spawnTool(command(flood), { wallMs: 20_000, stallMs: 10_000, most });
+      await expect(run).rejects.toMatchObject({ end: 'flooded' });
+    }
+    const late = spawnTool(command('echo frame=8 >&3'), { wallMs: 20_000, most: { frames: 7, seconds: 1 } });
+    await expect(late).rejects.toMatchObject({ end: 'flooded' });
+  });
+  it('ends a run that says too much', async () => {
+    const run = spawnTool(command('yes a line of some length, as programs write it when they never stop'), {
+      wallMs: 20_000,
+    });
+    await expect(run).rejects.toMatchObject({ end: 'overflow' });
+  });
+  it('does not start what is aborted already', async () => {
+    await expect(spawnTool(command('true'), { wallMs: 1000, signal: AbortSignal.abort() })).rejects.toThrow();
+  });
+});

@@ -1,0 +1,99 @@
+/** Encoded here and at Stream: either version plays first, and ready means both. */
+import { readFile } from 'node:fs/promises';
+import { transact } from '../../db/transaction.ts';
+import { deleteMedia } from '../../server/media/lifecycle.ts';
+import { isHls } from '../../server/media/output.ts';
+import { mediaPrefix } from '../../server/storage/storage.ts';
+import type { DialectName } from '../databases.ts';
+import { makeClip } from '../media.ts';
+import { eventually } from '../server.ts';
+import { openStreamApp, type StreamApp, type StreamOptions } from './harness.ts';
+
+const PATIENCE = 60_000;
+
+describe('encoding here and at Stream', () => {
+  let clip: Buffer;
+  let app: StreamApp;
+  beforeAll(async () => void (clip = await readFile(await makeClip(2))));
+  afterEach(() => app.close());
+
+  /** An upload whose video is at Stream, and only moves when told to. */
+  async function submitted(dialect: DialectName, options: StreamOptions = {}): Promise<string> {
+    const env = { ENCODER: 'both', LADDER: '180,120', X264_PRESET: 'ultrafast' };
+    app = await openStreamApp(dialect, { env, world: { stepMs: null }, ...options });
+    const id = await app.upload(clip, 'both');
+    await eventually(
+      async () => (await app.attempt(id).catch(() => undefined))?.state === 'working',
+      PATIENCE,
+    );
+    return id;
+  }
+  const is = (id: string, status: string) =>
+    eventually(async () => (await app.media(id)).status === status, PATIENCE);
+  const types = async (id: string, type: string) =>
+    (await app.events(id)).filter((event) => event.type === type).map(({ payload }) => payload);
+  /** Where the media plays: at Stream or here. */
+  async function playsFrom(id: string): Promise<string> {
+    const answer = await fetch(`${app.url}/api/media/${id}`, { headers: app.headers });
+    const { playback } = (await answer.json()) as { playback: { hls: string } };
+    const playlist = await fetch(playback.hls);
+    expect(playlist.status).toBe(200);
+    expect(await playlist.text()).toMatch(/^#EXTM3U/);
+    return new URL(playlist.url).origin === app.url ? 'here' : 'Stream';
+  }
+
+  it('plays from Stream first, then from here, and goes with both versions', async () => {
+    let open: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const id = await submitted('sqlite', { before: (task) => (task === 'probe' ? Promise.resolve() : gate) });
+    try {
+      const { world } = app.standIn;
+      const video = world.live[0]!;
+      expect((await app.media(id)).status).toBe('processing');
+      world.move(video.uid, 'ready', 39);
+      await is(id, 'playable');
+      expect(await playsFrom(id)).toBe('Stream');
+      world.move(video.uid, 'ready', 100);
+      await eventually(async () => (await app.attempt(id)).state === 'complete', PATIENCE);
+      expect((await app.media(id)).status).toBe('playable');
+      open();
+      await is(id, 'ready');
+      expect(await playsFrom(id)).toBe('here');
+      expect((await types(id, 'media.status')).map(({ status }) => status)).toEqual([
+        'processing',
+        'playable',
+        'ready',
+      ]);
+      const media = await app.media(id);
+      await transact(app.ctx.db, (trx) => deleteMedia(trx, media));
+      await eventually(async () => video.deleted, PATIENCE);
+      await eventually(async () => {
+        const rows = await app.ctx.db.selectFrom('media').select('id').execute();
+        return rows.length === 0;
+      }, PATIENCE);
+      for await (const { key } of app.ctx.storage.list(mediaPrefix(id))) throw new Error(`${key} is left`);
+    } finally {
+      open();
+    }
+  }, 180_000);
+
+  it('is not ready before Stream is, and goes on without what fails there', async () => {
+    const id = await submitted('postgres');
+    const { db } = app.ctx;
+    await is(id, 'playable');
+    await eventually(async () => {
+      const jobs = await db.selectFrom('job').select(['task', 'status']).where('mediaId', '=', id).execute();
+      const outputs = await db.selectFrom('output').select('kind').where('mediaId', '=', id).execute();
+      const idle = jobs.every(({ task, status }) => task === 'retire' || status === 'succeeded');
+      return idle && outputs.some(({ kind }) => kind === 'ladder') && outputs.some(isHls);
+    }, PATIENCE);
+    expect((await app.media(id)).status).toBe('playable');
+    expect(await playsFrom(id)).toBe('here');
+    const { world } = app.standIn;
+    const video = world.live[0]!;
+    world.move(video.uid, 'error', 0, { errorCode: 'ERR_UNKNOWN' });
+    await is(id, 'ready');
+    expect(await types(id, 'media.alert')).toEqual([expect.objectContaining({ videoId: video.uid })]);
+    expect(await playsFrom(id)).toBe('here');
+  }, 180_000);
+});

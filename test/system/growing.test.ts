@@ -1,0 +1,133 @@
+/** Watching while it is encoded: what grows only ever grows, also when the server is killed on the way. */
+import HLS from 'hls-parser';
+import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { makeMedia } from '../media.ts';
+import { slowFfmpeg, type SlowFfmpeg } from '../slow-ffmpeg.ts';
+import { eventually, startServer, type TestServer } from '../server.ts';
+import { uploadFile } from '../tus.ts';
+import { expectPlays, getMedia, settled } from './flow.ts';
+
+const SECONDS = 20;
+let ffmpeg: SlowFfmpeg;
+let server: TestServer;
+let film: string;
+beforeAll(async () => {
+  ffmpeg = await slowFfmpeg(2);
+  film = await makeMedia('film.mkv', [
+    ...['-f', 'lavfi', '-i', `testsrc2=size=320x240:rate=25:duration=${SECONDS}`],
+    ...['-f', 'lavfi', '-i', `sine=frequency=440:sample_rate=48000:duration=${SECONDS}`],
+    ...['-c:v', 'mpeg4', '-c:a', 'libmp3lame'], // which has to be encoded
+  ]);
+  const quick = { LADDER: '240', X264_PRESET: 'ultrafast', STORYBOARD: 'off', WAVEFORM: 'off' };
+  server = await startServer({ ...ffmpeg.env, ...quick, JOB_LEASE: '5s' });
+});
+afterAll(async () => {
+  await server?.dispose();
+  await ffmpeg?.dispose();
+  if (film) await rm(dirname(film), { recursive: true });
+});
+
+/** What a player that follows the playlists of a growing stream has seen of them. */
+interface Follower {
+  /** Addresses of the media playlists. */
+  playlists: string[];
+  /** Names of segments by playlist. */
+  seen: Map<string, string[]>;
+  /** Reads every playlist once more. True when all have ended. */
+  look(): Promise<boolean>;
+}
+
+/** Each look holds the playlists against what was seen before (RFC 8216, 6.2.1) and fetches what is new. */
+async function follow(hls: string): Promise<Follower> {
+  const url = new URL(hls, server.url).href;
+  const multi = HLS.parse(await textOf(url));
+  if (!multi.isMasterPlaylist) throw new Error('not a multivariant playlist');
+  const uris = multi.variants.flatMap((v) => [v.uri, ...v.audio.map((a) => a.uri!)]);
+  const playlists = [...new Set(uris)].map((uri) => new URL(uri, url).href);
+  const seen = new Map(playlists.map((playlist): [string, string[]] => [playlist, []]));
+
+  async function look(): Promise<boolean> {
+    const ended = await Promise.all(
+      playlists.map(async (playlist) => {
+        const text = await textOf(playlist);
+        const media = HLS.parse(text);
+        if (media.isMasterPlaylist) throw new Error('not a media playlist');
+        expect(text).toContain(`#EXT-X-PLAYLIST-TYPE:${media.endlist ? 'VOD' : 'EVENT'}`);
+        expect([media.targetDuration, media.mediaSequenceBase]).toEqual([6, 1]);
+        expect(text.includes('#EXT-X-START:TIME-OFFSET=0')).toBe(!media.endlist);
+        const before = seen.get(playlist)!;
+        const now = media.segments.map((segment) => segment.uri);
+        expect(now.slice(0, before.length)).toEqual(before);
+        for (const uri of now.slice(before.length)) {
+          const answer = await fetch(new URL(uri, playlist));
+          expect(answer.status).toBe(200);
+          expect((await answer.arrayBuffer()).byteLength).toBeGreaterThan(0);
+        }
+        seen.set(playlist, now);
+        return media.endlist;
+      }),
+    );
+    return !ended.includes(false);
+  }
+  return { playlists, seen, look };
+}
+
+async function textOf(url: string): Promise<string> {
+  const answer = await fetch(url);
+  expect(answer.status).toBe(200);
+  return answer.text();
+}
+
+const playable = (id: string): Promise<string> =>
+  eventually(async () => (await getMedia(server, id)).playback?.hls);
+
+/** Names without what their addresses are signed with. */
+const namesOf = (uris: readonly string[]): string[] => uris.map((uri) => uri.replace(/\?.*/, ''));
+
+it('grows in order, without a hole, until it ends', async () => {
+  const id = await uploadFile(server, film);
+  const hls = await playable(id);
+  expect((await getMedia(server, id)).status).toBe('playable');
+  const follower = await follow(hls);
+  let looks = 0;
+  let growing = 0;
+  await eventually(async () => {
+    const ended = await follower.look();
+    looks++;
+    if (!ended) growing++;
+    return ended;
+  });
+  expect(looks).toBeGreaterThan(growing);
+  expect(growing).toBeGreaterThan(0);
+  for (const playlist of follower.playlists)
+    expect(namesOf(follower.seen.get(playlist)!)).toEqual([1, 2, 3, 4, 5, 6].map((n) => `0000${n}-1.m4s`));
+  const media = await settled(server, id);
+  expect(media).toMatchObject({ status: 'ready' });
+  await expectPlays(server, media);
+}, 300_000);
+
+it('goes on with the same stream after a kill -9', async () => {
+  const id = await uploadFile(server, film);
+  const hls = await playable(id);
+  const follower = await follow(hls);
+  const [first] = follower.playlists;
+  await eventually(async () => {
+    expect(await follower.look()).toBe(false);
+    return follower.seen.get(first!)!.length >= 2;
+  });
+  await server.kill();
+  await server.restart();
+  const before = namesOf(follower.seen.get(first!)!);
+  expect(await follower.look()).toBe(false); // those who watch can go on watching what is there
+  await eventually(follower.look);
+  const after = namesOf(follower.seen.get(first!)!);
+  expect(after.slice(0, before.length)).toEqual(before);
+  expect(after.map((name) => name.slice(0, 5))).toEqual([1, 2, 3, 4, 5, 6].map((n) => `0000${n}`));
+  // The first attempt's stay, the second's follow.
+  expect(after[0]).toMatch(/-1\.m4s$/);
+  expect(after.at(-1)).toMatch(/-2\.m4s$/);
+  const media = await settled(server, id);
+  expect(media).toMatchObject({ status: 'ready' });
+  await expectPlays(server, media);
+}, 300_000);

@@ -1,0 +1,90 @@
+/**
+ * An upload as URLSession of iOS makes it: the whole file in one POST, and after a broken connection HEAD and PATCH at the
+ * address that the 104 named. It takes any final response for the end, good or bad.
+ */
+import { request, type IncomingMessage } from 'node:http';
+
+export interface UrlSessionOptions {
+  version: 3 | 5 | 6 | 8;
+  headers: Record<string, string>;
+}
+
+export interface UrlSessionResult {
+  status: number;
+  /** Of the final response. */
+  body: string;
+  /** Address of the upload. */
+  url: string;
+  /** How often the upload was gone on with. */
+  resumptions: number;
+}
+
+interface Attempt {
+  /** Undefined: the connection broke. */
+  response: IncomingMessage | undefined;
+  body: string;
+  location: string | undefined;
+  /** The last offset of an interim response. */
+  promised: number;
+}
+
+/** Uploads; throws when the app would have to begin anew: the connection broke before the address was known. */
+export async function urlSessionUpload(
+  endpoint: string,
+  body: Buffer,
+  { version, headers }: UrlSessionOptions,
+): Promise<UrlSessionResult> {
+  const complete: Record<string, string> =
+    version === 3 ? { 'Upload-Incomplete': '?0' } : { 'Upload-Complete': '?1' };
+  const common = { ...headers, 'Upload-Draft-Interop-Version': String(version) };
+  const first = await attempt('POST', endpoint, { ...common, ...complete }, body, version);
+  const url = first.location;
+  let { promised } = first;
+  if (first.response)
+    return {
+      status: first.response.statusCode ?? 0,
+      body: first.body,
+      url: first.response.headers.location ?? '',
+      resumptions: 0,
+    };
+  if (!url) throw new Error('the upload was never announced');
+  for (let resumptions = 1; ; resumptions++) {
+    const { response: stands } = await attempt('HEAD', url, common, Buffer.alloc(0), version);
+    if (!stands) continue;
+    const offset = Number(stands.headers['upload-offset']);
+    if (stands.statusCode !== 204 || !(offset >= promised))
+      throw new Error(`HEAD answered ${stands.statusCode} ${offset}, ${promised} bytes were promised`);
+    if (stands.headers['upload-complete'] === '?1' || stands.headers['upload-incomplete'] === '?0')
+      return { status: 200, body: '', url, resumptions };
+    const type: Record<string, string> = version >= 6 ? { 'Content-Type': 'application/partial-upload' } : {};
+    const fields = { ...common, ...complete, ...type, 'Upload-Offset': String(offset) };
+    const next = await attempt('PATCH', url, fields, body.subarray(offset), version);
+    if (next.response) return { status: next.response.statusCode ?? 0, body: next.body, url, resumptions };
+    promised = Math.max(offset, next.promised);
+  }
+}
+
+async function attempt(
+  method: string,
+  url: string,
+  headers: Record<string, string>,
+  body: Buffer,
+  version: number,
+): Promise<Attempt> {
+  const made: Attempt = { response: undefined, body: '', location: undefined, promised: 0 };
+  const length = method === 'HEAD' ? {} : { 'Content-Length': String(body.length) };
+  const client = request(url, { method, agent: false, headers: { ...headers, ...length } });
+  client.on('information', ({ statusCode, headers: fields }) => {
+    if (statusCode !== 104 || fields['upload-draft-interop-version'] !== String(version)) return;
+    made.location ??= fields['location'];
+    made.promised = Number(fields['upload-offset'] ?? made.promised);
+  });
+  client.on('response', (response) => {
+    made.response = response;
+    response.setEncoding('utf8').on('data', (text: string) => (made.body += text));
+  });
+  client.on('error', () => undefined);
+  client.end(body);
+  await new Promise((resolve) => client.once('close', resolve));
+  return made;
+}
