@@ -1,16 +1,17 @@
-/** Sources for tests: made with FFmpeg, and real files where the folder with them is at hand. */
+/** Sources for tests: made with FFmpeg, and real files from a folder that one names. */
 import { execa } from 'execa';
-import { existsSync } from 'node:fs';
-import { mkdtemp, readdir } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const REAL = join(import.meta.dirname, '../../shared/media');
-
-/** Real media files beside the checkout; empty when there are none. */
-export async function realMedia(): Promise<string[]> {
-  const names = existsSync(REAL) ? await readdir(REAL) : [];
-  return names.filter((n) => !n.endsWith('.md')).map((n) => join(REAL, n));
+/** Real media files of the folder that TEST_MEDIA names: tests of them exist only where it is set. */
+export function realMedia(): string[] {
+  const folder = process.env.TEST_MEDIA;
+  if (!folder) return [];
+  const names = readdirSync(folder).filter((name) => !name.startsWith('.') && !name.endsWith('.md'));
+  if (!names.length) throw new Error(`TEST_MEDIA=${folder} holds no files`);
+  return names.map((name) => join(folder, name));
 }
 
 /** Runs ffmpeg with the arguments and returns the path of the file it made in a new folder. */

@@ -1,7 +1,7 @@
 /** What a media gets beside its stream: made by real FFmpeg, read back by others. */
 import { execa } from 'execa';
 import { readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import sharp from 'sharp';
 import type { OutputDetails, OutputKind } from '../../server/media/output.ts';
 import type { Source } from '../../server/media/source.ts';
@@ -264,13 +264,10 @@ describe('a sound', () => {
   }, 300_000);
 });
 
-describe('files from the world', () => {
-  it('get theirs', async () => {
-    for (const file of await realMedia()) {
-      const made = await process(file);
-      if (made.source.video) await expectStoryboard(made);
-      expect(made.kinds).toContain(made.source.video ? 'mp4' : 'waveform');
-      expect(made.kinds.includes('m4a')).toBe(made.source.audio.length > 0);
-    }
+for (const file of realMedia())
+  it(`a file from the world gets its extras: ${basename(file)}`, async () => {
+    const made = await process(file);
+    if (made.source.video) await expectStoryboard(made);
+    expect(made.kinds).toContain(made.source.video ? 'mp4' : 'waveform');
+    expect(made.kinds.includes('m4a')).toBe(made.source.audio.length > 0);
   }, 300_000);
-});
