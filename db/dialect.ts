@@ -104,6 +104,11 @@ export async function lockOwner(trx: Trx, owner: string): Promise<void> {
   if (isPostgres(trx)) await sql`select pg_advisory_xact_lock(7305127, hashtext(${owner}))`.execute(trx);
 }
 
+/** Makes this transaction the only one that counts what the disk was promised to take, until it commits. */
+export async function lockDisk(trx: Db): Promise<void> {
+  if (isPostgres(trx)) await sql`select pg_advisory_xact_lock(7305128)`.execute(trx);
+}
+
 /** SQLSTATE / SQLite codes of a unique or primary-key violation. */
 export function isUniqueViolation(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;

@@ -15,6 +15,7 @@ import {
   size,
   switchable,
   text,
+  trustedProxies,
   words,
 } from './settings.ts';
 import { ENCODERS, streamConfig, streamProblems } from './stream-config.ts';
@@ -26,7 +27,7 @@ export const ENVIRONMENT = {
   PORT: integer(8080, 0, 65_535),
   DATA_DIR: text.default('./data'),
   PUBLIC_URL: z.url().optional(),
-  TRUST_PROXY: text.default('false'),
+  TRUST_PROXY: trustedProxies,
   CORS_ORIGINS: list('*'),
   ROLE: z.enum(['all', 'server', 'worker']).default('all'),
   WEB_CONCURRENCY: z
@@ -81,7 +82,9 @@ export const ENVIRONMENT = {
   UPLOAD_IDLE_TIMEOUT: duration('60s'),
   UPLOAD_PART_SIZE: size('8MB'),
   DISK_FLOOR: size('1GB'),
+  DISK_RESERVE: flag(true),
   QUOTA_PER_OWNER: size('0'),
+  UPLOADS_PER_OWNER: integer(1000, 0, 1_000_000),
 
   // Encoding
   WORKER_CONCURRENCY: integer(Math.max(1, Math.floor(availableParallelism() / 2)), 1, 64),
@@ -186,7 +189,7 @@ function toConfig(env: Env) {
     port: env.PORT,
     dataDir,
     publicUrl: env.PUBLIC_URL?.replace(/\/+$/, ''),
-    trustProxy: trustProxy(env.TRUST_PROXY),
+    trustProxy: env.TRUST_PROXY,
     corsOrigins: env.CORS_ORIGINS,
     role: env.ROLE,
     /** Processes that share the port. A worker listens for health checks only. */
@@ -229,8 +232,11 @@ function toConfig(env: Env) {
       idleTimeoutMs: env.UPLOAD_IDLE_TIMEOUT,
       partSize: env.UPLOAD_PART_SIZE,
       diskFloor: env.DISK_FLOOR,
+      diskReserve: env.DISK_RESERVE,
       /** 0: none. */
       quota: env.QUOTA_PER_OWNER,
+      /** Of one owner at once; 0: any number. */
+      unfinished: env.UPLOADS_PER_OWNER,
     },
     encoding: {
       concurrency: env.WORKER_CONCURRENCY,
@@ -273,10 +279,4 @@ function toConfig(env: Env) {
     encoder: { fallback: env.ENCODER, choice: env.ENCODER_CHOICE },
     stream: streamConfig(env),
   };
-}
-
-/** Express's `trust proxy`: false, true, a number of hops, or addresses. */
-function trustProxy(value: string): boolean | number | string {
-  if (value === 'true' || value === 'false') return value === 'true';
-  return /^\d+$/.test(value) ? Number(value) : value;
 }

@@ -25,6 +25,7 @@ import { revalidated, securityHeaders } from './http/security-headers.ts';
 import { sessionRoutes } from './http/session.ts';
 import { sourceRoutes } from './http/source.ts';
 import { subtitleRoutes } from './http/subtitles.ts';
+import { usageRoutes } from './http/usage.ts';
 import { watchRoutes } from './http/watch.ts';
 import { webhookRoutes } from './http/webhook.ts';
 import type { RemoteEncoding } from './providers/index.ts';
@@ -69,6 +70,7 @@ export function createApp(
   app.use('/api/media', mediaRoutes(ctx, access), watchRoutes(ctx, access));
   app.use('/api/jobs', jobRoutes(ctx, access));
   app.use('/api/keys', keyRoutes(ctx, access));
+  app.use('/api/usage', usageRoutes(ctx, access));
 
   app.use(pageRoutes(ctx, { folder: pages, origins: remote?.provider.origins }));
   app.use(nothingHere, problems(ctx.logger));

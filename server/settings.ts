@@ -5,6 +5,11 @@ import { z } from 'zod';
 
 export const text = z.string().trim().min(1);
 export const optional = text.optional();
+/** Express's `trust proxy`: false, true, a number of hops, or addresses. */
+export const trustedProxies = text.default('false').transform((value): boolean | number | string => {
+  if (value === 'true' || value === 'false') return value === 'true';
+  return /^\d+$/.test(value) ? Number(value) : value;
+});
 export const switchable = z
   .enum(['true', 'false', '1', '0', 'on', 'off', 'yes', 'no'])
   .transform((v) => ['true', '1', 'on', 'yes'].includes(v));

@@ -4,6 +4,7 @@ import * as queue from './002-queue.ts';
 import * as uploads from './003-uploads.ts';
 import * as encodeAttempts from './004-encode-attempts.ts';
 import * as segments from './005-segments.ts';
+import * as unfinishedUploads from './006-unfinished-uploads.ts';
 
 /** In the order they are applied. Never edit one that was released: add the next. */
 export const migrations: Record<string, Migration> = {
@@ -12,4 +13,5 @@ export const migrations: Record<string, Migration> = {
   '003-uploads': uploads,
   '004-encode-attempts': encodeAttempts,
   '005-segments': segments,
+  '006-unfinished-uploads': unfinishedUploads,
 };

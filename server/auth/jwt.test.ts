@@ -37,7 +37,14 @@ describe('tokens signed with JWT_SECRET', () => {
     expect([...(await verify(await signed(claims))).scopes]).toEqual(scopes);
   });
 
+  it('may say how many bytes their owner may have', async () => {
+    expect(await verify(await signed({ millrace_quota: 5_000_000_000 }))).toMatchObject({
+      quota: 5_000_000_000,
+    });
+  });
+
   it.each<[string, () => Promise<string> | string, string]>([
+    ['a quota that is no number', () => signed({ millrace_quota: '5GB' }), 'invalid_token'],
     ['an expired one', () => signed({ exp: inSeconds(-60) }), 'token_expired'],
     ['one that is not valid yet', () => signed({ nbf: inSeconds(60) }), 'invalid_token'],
     ['another secret', () => signed({}, 'another secret of thirty-two bytes!!'), 'invalid_token'],

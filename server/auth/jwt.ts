@@ -46,7 +46,14 @@ function toPrincipal(payload: JWTPayload): Principal {
   const owner = payload.sub ?? '';
   if (!owner.trim() || owner.length > OWNER_MAX || /\p{Cc}/u.test(owner))
     throw new errors.JWTInvalid('the sub claim is empty, too long or has control characters');
-  return { owner, scopes: new Set(scopesOf(payload)) };
+  return { owner, scopes: new Set(scopesOf(payload)), quota: quotaOf(payload) };
+}
+
+/** The application may sell room: bytes that the user may have. */
+function quotaOf({ millrace_quota: quota }: JWTPayload): number | undefined {
+  if (quota === undefined) return undefined;
+  if (typeof quota === 'number' && Number.isSafeInteger(quota) && quota >= 0) return quota;
+  throw new errors.JWTInvalid('the millrace_quota claim must be a number of bytes');
 }
 
 /** `scope` is a space-separated string (RFC 8693, section 4.2), `scopes` often a list; neither: upload and read. */

@@ -9,6 +9,8 @@ export interface Principal {
   scopes: ReadonlySet<Scope>;
   /** Id of the API key it came with, when it did. */
   keyId?: string | undefined;
+  /** Bytes its owner may have, instead of QUOTA_PER_OWNER; 0: any. Of a JWT that says so. */
+  quota?: number | undefined;
 }
 
 /** `admin` includes every other scope. */

@@ -2,6 +2,7 @@
 import type { Trx } from '../../db/dialect.ts';
 import type { UploadRow } from '../../db/schema.ts';
 import { transact } from '../../db/transaction.ts';
+import type { Principal } from '../auth/principal.ts';
 import type { Config } from '../config.ts';
 import { newId } from '../ids.ts';
 import { sourceKey } from '../storage/storage.ts';
@@ -20,7 +21,7 @@ import {
 } from './ledger.ts';
 import { describeFile, parseMetadata, type FileDescription } from './metadata.ts';
 import { bad, keyReused, tooLarge } from './problems.ts';
-import { claimQuota } from './quota.ts';
+import { claimQuota, quotaFor } from './quota.ts';
 import { PARTIALS, type LedgerStore } from './store.ts';
 
 /** Appends the current request's body, `limit` bytes at most. */
@@ -36,12 +37,13 @@ export function createCreation(store: LedgerStore, leases: Leases, hooks: Upload
   const { config, db } = store.ctx;
 
   return async (exchange, readWish, receive) => {
-    const { owner } = (exchange.principal = await hooks.authorize(exchange.request.headers));
+    const principal = (exchange.principal = await hooks.authorize(exchange.request.headers));
+    const { owner } = principal;
     const wish = readWish();
     if ((wish.length ?? 0) > config.uploads.maxSize)
       throw tooLarge(`The upload is larger than ${config.uploads.maxSize} bytes.`);
     const repeated = await earlier(owner, wish);
-    const upload = repeated ?? (await open(owner, wish));
+    const upload = repeated ?? (await open(principal, wish));
     if (!repeated && !wish.hasBody && !isWhole(upload)) return upload;
     if (upload.kind === 'final') return upload.state === 'assembling' ? store.join(upload) : upload;
     return begin(upload.id, wish, receive);
@@ -62,13 +64,16 @@ export function createCreation(store: LedgerStore, leases: Leases, hooks: Upload
     return upload;
   }
 
-  async function open(owner: string, wish: Wish): Promise<UploadRow> {
+  async function open(principal: Principal, wish: Wish): Promise<UploadRow> {
     const { concat } = wish;
+    const { owner } = principal;
     const final = concat?.kind === 'final' ? concat : undefined;
-    await store.assertRoom(final ? await extraBytes(db, final) : (wish.length ?? 0));
+    const bytes = final ? await extraBytes(db, final) : (wish.length ?? 0);
+    const free = await store.room.free();
     try {
       return await transact(db, async (trx) => {
-        const upload = await insert(trx, owner, wish);
+        await store.room.claim(trx, free, bytes);
+        const upload = await insert(trx, principal, wish);
         return final ? await claimPartials(trx, upload, final, config.uploads.maxSize) : upload;
       });
     } catch (error) {
@@ -79,12 +84,15 @@ export function createCreation(store: LedgerStore, leases: Leases, hooks: Upload
   }
 
   /** A partial upload has no media: it is a piece of one. */
-  async function insert(trx: Trx, owner: string, wish: Wish): Promise<UploadRow> {
+  async function insert(trx: Trx, principal: Principal, wish: Wish): Promise<UploadRow> {
     const id = newId();
+    const { owner } = principal;
     const { file, length, metadata, digest, idempotencyKey, concat } = wish;
     const expiresAt = Date.now() + config.uploads.expiresMs;
     const partial = concat?.kind === 'partial';
-    if (concat?.kind !== 'final') await claimQuota(trx, owner, length ?? 0, config.uploads.quota);
+    const quota = quotaFor(owner, principal, config.uploads);
+    const { unfinished } = config.uploads;
+    if (concat?.kind !== 'final') await claimQuota(trx, owner, length ?? 0, { quota, unfinished });
     if (!partial) await hooks.create(trx, { mediaId: id, owner, file });
     return insertUpload(trx, {
       ...{ id, mediaId: partial ? null : id, owner, kind: concat?.kind ?? 'single' },

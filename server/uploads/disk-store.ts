@@ -6,7 +6,6 @@ import { fstatSync, type Stats } from 'node:fs';
 import { copyFile, mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { UploadRow } from '../../db/schema.ts';
-import { AppError } from '../errors.ts';
 import type { DiskStorage } from '../storage/disk.ts';
 import type { RequestBody } from './body.ts';
 import { Checkpoints } from './checkpoints.ts';
@@ -15,43 +14,14 @@ import type { UploadHooks } from './hooks.ts';
 import type { Lease, Leases } from './leases.ts';
 import { LedgerStore, type StoreContext } from './store.ts';
 
-/** How long an answer about free room is good for. */
-const FREE_FOR_MS = 250;
-
 export class DiskStore extends LedgerStore {
   readonly #storage: DiskStorage;
   readonly #incoming: string;
-  /** Bytes free on the disk as of `#freeAt`, less those that were announced since. */
-  #free = 0;
-  #freeAt = 0;
-  #asking: Promise<void> | undefined;
 
   constructor(ctx: StoreContext, hooks: UploadHooks, leases: Leases, storage: DiskStorage) {
     super(ctx, hooks, leases);
     this.#storage = storage;
     this.#incoming = storage.pathOf('incoming');
-  }
-
-  /** Asks the disk a few times a second, counts what is let in meanwhile, and refuses nobody without asking. */
-  override async assertRoom(bytes: number): Promise<void> {
-    const { diskFloor } = this.ctx.config.uploads;
-    if (Date.now() - this.#freeAt >= FREE_FOR_MS || this.#free - bytes < diskFloor)
-      await (this.#asking ??= this.#askFree());
-    this.#free -= bytes;
-    if (this.#free >= diskFloor) return;
-    this.#free += bytes;
-    throw new AppError(507, 'disk_full', 'The server has no room for this upload. Try again later.', {
-      headers: { 'Retry-After': '60' },
-    });
-  }
-
-  async #askFree(): Promise<void> {
-    try {
-      this.#free = await this.#storage.freeBytes();
-      this.#freeAt = Date.now();
-    } finally {
-      this.#asking = undefined;
-    }
   }
 
   protected override async append(lease: Lease, body: RequestBody, handBack: boolean): Promise<void> {

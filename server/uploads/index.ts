@@ -21,7 +21,7 @@ import { createTus } from './tus.ts';
 
 export { findUpload } from './ledger.ts';
 export { openPrefix } from './prefix.ts';
-export { usageOf } from './quota.ts';
+export { quotaFor, usageOf, usageOfAll, type Usage } from './quota.ts';
 export type { MediaOfUpload, UploadHooks } from './hooks.ts';
 export { parseMetadata, type FileDescription, type Visibility } from './metadata.ts';
 

@@ -6,7 +6,7 @@ import { currentExchange } from './exchange.ts';
 import type { Lease, Leases } from './leases.ts';
 import { isWhole, type UploadStanding } from './ledger.ts';
 import { keyReused, tooLarge } from './problems.ts';
-import { quotaExceeded, quotaLeft } from './quota.ts';
+import { quotaExceeded, quotaFor, quotaLeft } from './quota.ts';
 import type { LedgerStore } from './store.ts';
 
 export interface ReceiveOptions {
@@ -28,15 +28,17 @@ export interface Receiving {
 }
 
 export function createReceiving(store: LedgerStore, leases: Leases): Receiving {
-  const { idleTimeoutMs, maxSize, quota } = store.ctx.config.uploads;
+  const limits = store.ctx.config.uploads;
+  const { idleTimeoutMs, maxSize } = limits;
   return {
     async receive(lease, limit, { skip = 0, voidsSurplus = false, handBack = false } = {}) {
-      const { request } = currentExchange();
+      const { request, principal } = currentExchange();
       const digest = readBodyDigest(request);
-      // An announced length was counted when it was announced.
-      const left =
-        lease.upload.length === null ? await quotaLeft(store.ctx.db, lease.upload.owner, quota) : Infinity;
-      await store.assertRoom(Number(request.headers['content-length'] ?? 0));
+      const { owner, length } = lease.upload;
+      const announced = length !== null; // then it was counted at that time
+      const quota = quotaFor(owner, principal, limits);
+      const left = announced ? Infinity : await quotaLeft(store.ctx.db, owner, quota);
+      await store.room.assert(Number(request.headers['content-length'] ?? 0), { announced });
       const room = Math.min(limit, left);
       if (room === 0 && limit > 0) throw quotaExceeded(quota);
       const body = new RequestBody(request, {

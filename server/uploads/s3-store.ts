@@ -31,11 +31,6 @@ export class S3Store extends LedgerStore {
     this.#multipart = new Multipart(storage);
   }
 
-  /** A bucket has no end that we could see. */
-  override assertRoom(): Promise<void> {
-    return Promise.resolve();
-  }
-
   protected override async append(lease: Lease, body: RequestBody): Promise<void> {
     const before = lease.upload.offset - lease.upload.tailSize;
     // Of a tentative body, what is stored waits here until all of it is.

@@ -13,7 +13,9 @@ import type { Lease, Leases } from './leases.ts';
 import { joinInTime } from './joining.ts';
 import { commit, findUpload, gone, isPastExpiry, isWhole, type LedgerChanges } from './ledger.ts';
 import { tooLarge } from './problems.ts';
-import { quotaExceeded, quotaLeft } from './quota.ts';
+import { currentExchange } from './exchange.ts';
+import { quotaExceeded, quotaFor, quotaLeft } from './quota.ts';
+import { Room } from './room.ts';
 
 /** Parts of the running server that the stores need. */
 export interface StoreContext extends Pick<Context, 'config' | 'db' | 'logger' | 'storage'> {
@@ -45,6 +47,7 @@ export abstract class LedgerStore extends DataStore {
     'termination',
   ];
   readonly ctx: StoreContext;
+  readonly room: Room;
   readonly #hooks: UploadHooks;
   readonly #leases: Leases;
   readonly #progressAt = new Map<string, number>();
@@ -52,6 +55,7 @@ export abstract class LedgerStore extends DataStore {
   constructor(ctx: StoreContext, hooks: UploadHooks, leases: Leases) {
     super();
     this.ctx = ctx;
+    this.room = new Room(ctx);
     this.#hooks = hooks;
     this.#leases = leases;
   }
@@ -70,8 +74,6 @@ export abstract class LedgerStore extends DataStore {
   abstract discardBytes(upload: UploadRow): Promise<void>;
   /** Removes bytes that no ledger row knows, left by crashes an hour ago or more. Only what is ours. */
   abstract removeStrays(): Promise<void>;
-  /** Throws 507 when `bytes` more can't be stored. */
-  abstract assertRoom(bytes: number): Promise<void>;
 
   /** The upload as the lease's holder sees it; completes a finish that a crash left open. Throws 410. */
   override async getUpload(id: string): Promise<Upload> {
@@ -89,12 +91,14 @@ export abstract class LedgerStore extends DataStore {
     });
   }
 
-  /** The length of an upload that was created without one. */
+  /** The length of an upload that was created without one. Throws 413 and 507. */
   override async declareUploadLength(id: string, length: number): Promise<void> {
     const lease = this.#leases.held(id);
     const { owner, offset } = lease.upload;
-    const { quota } = this.ctx.config.uploads;
-    if ((await quotaLeft(this.ctx.db, owner, quota)) < length - offset) throw quotaExceeded(quota);
+    const { db, config } = this.ctx;
+    const quota = quotaFor(owner, currentExchange().principal, config.uploads);
+    if ((await quotaLeft(db, owner, quota)) < length - offset) throw quotaExceeded(quota);
+    await this.room.claim(db, await this.room.free(), length - offset);
     await this.save(lease, { length });
   }
 
