@@ -2,7 +2,7 @@
 import { EVENT_LOCK, type Db, type Trx } from '../../db/dialect.ts';
 import { statement, type Statement } from '../../db/statement.ts';
 import type { EventRow } from '../../db/schema.ts';
-import { beforeCommit } from '../../db/transaction.ts';
+import { beforeCommit, transact } from '../../db/transaction.ts';
 
 export type EventType =
   | 'media.created'
@@ -118,10 +118,11 @@ export async function pruneEvents(db: Db, time: number): Promise<number> {
       .execute();
     const last = oldest.findLast(({ createdAt }) => createdAt < time);
     if (!last) return count;
-    const { numDeletedRows } = await db
-      .deleteFrom('event')
-      .where('id', '<=', last.id)
-      .executeTakeFirstOrThrow();
+    const { numDeletedRows } = await transact(
+      db,
+      (trx) => trx.deleteFrom('event').where('id', '<=', last.id).executeTakeFirstOrThrow(),
+      { durable: false },
+    );
     count += Number(numDeletedRows);
   }
 }

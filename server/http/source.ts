@@ -4,7 +4,7 @@ import type { EncodeAttemptRow, MediaRow } from '../../db/schema.ts';
 import { checkSourceToken } from '../auth/source-tokens.ts';
 import type { Context } from '../context.ts';
 import { AppError, notFound } from '../errors.ts';
-import { attemptById, OPEN_STATES, type RemoteEncoding } from '../providers/index.ts';
+import { attemptById, OPEN_STATES, wantedMedia, type RemoteEncoding } from '../providers/index.ts';
 import { resource } from './routes.ts';
 import { sendObject } from './send-object.ts';
 
@@ -16,7 +16,7 @@ export function sourceRoutes(ctx: Context, { sourceKeys }: Pick<RemoteEncoding, 
     async get(req, res) {
       const checked = checkSourceToken(sourceKeys, String(req.params.token));
       const attempt = checked.verdict === 'forged' ? undefined : await attemptById(ctx.db, checked.attemptId);
-      const media = attempt && (await mediaOf(ctx, attempt));
+      const media = attempt && (await wantedMedia(ctx.db, attempt));
       const refused = refusal(checked.verdict, attempt, media);
       if (refused) {
         logger.warn({ reason: refused.code, attempt: attempt?.id, method: req.method }, 'source refused');
@@ -44,16 +44,4 @@ function refusal(
   if (!OPEN_STATES.includes(attempt.state))
     return new AppError(403, 'source_token_revoked', 'This address is not needed any more and was revoked.');
   return media?.sourceKey ? undefined : notFound('No file');
-}
-
-/** The media of the attempt, unless it was stopped, deleted or retried. */
-function mediaOf({ db }: Context, attempt: EncodeAttemptRow): Promise<MediaRow | undefined> {
-  return db
-    .selectFrom('media')
-    .selectAll()
-    .where('id', '=', attempt.mediaId)
-    .where('attempt', '=', attempt.mediaAttempt)
-    .where('deletedAt', 'is', null)
-    .where('status', 'in', ['processing', 'playable', 'ready'])
-    .executeTakeFirst();
 }

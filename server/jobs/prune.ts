@@ -1,6 +1,7 @@
 /** Finished jobs don't stay for ever. */
 import { sql } from 'kysely';
-import type { Db } from '../../db/dialect.ts';
+import type { Db, Trx } from '../../db/dialect.ts';
+import { transact } from '../../db/transaction.ts';
 
 /** Rows of one statement: nobody waits long for it. */
 const AT_ONCE = 1_000;
@@ -14,14 +15,19 @@ const PLAYABLE = sql.lit('playable');
  */
 export async function pruneJobs(db: Db, time: number): Promise<number> {
   for (let count = 0; ;) {
-    const { numAffectedRows = 0n } = await sql`
-      delete from job where id in (
-        select id from job
-         where finished_at is not null and finished_at < ${time}
-           and not exists (select 1 from media where media.id = job.media_id
-                              and media.status in (${AT_WORK}, ${PLAYABLE}) and media.deleted_at is null)
-         order by finished_at limit ${sql.lit(AT_ONCE)})`.execute(db);
-    count += Number(numAffectedRows);
-    if (numAffectedRows < BigInt(AT_ONCE)) return count;
+    const deleted = await transact(db, (trx) => pruneSome(trx, time), { durable: false });
+    count += deleted;
+    if (deleted < AT_ONCE) return count;
   }
+}
+
+async function pruneSome(trx: Trx, time: number): Promise<number> {
+  const { numAffectedRows = 0n } = await sql`
+    delete from job where id in (
+      select id from job
+       where finished_at is not null and finished_at < ${time}
+         and not exists (select 1 from media where media.id = job.media_id
+                            and media.status in (${AT_WORK}, ${PLAYABLE}) and media.deleted_at is null)
+       order by finished_at limit ${sql.lit(AT_ONCE)})`.execute(trx);
+  return Number(numAffectedRows);
 }

@@ -2,7 +2,6 @@ import type { Db, Trx } from '../../db/dialect.ts';
 import { onCommit, transact } from '../../db/transaction.ts';
 import { DIALECTS, openTestDatabase, type TestDatabase } from '../../test/databases.ts';
 import type { ClaimedJob, JobFailure, NewJob } from './job.ts';
-import { pruneJobs } from './prune.ts';
 import * as queue from './queue.ts';
 
 const LEASE_MS = 30_000;
@@ -310,27 +309,6 @@ describe.each(DIALECTS)('the queue on %s', (dialect) => {
     expect(await claim()).toBeUndefined();
     await makeDue();
     expect(await claimed()).toMatchObject({ key: 'a', attempts: 1 });
-  });
-
-  it('forgets finished jobs, but not of media that are being worked on', async () => {
-    const media = { owner: 'ann', title: 'A', visibility: 'private', attempt: 1, createdAt: 1, updatedAt: 1 };
-    for (const [id, status] of [
-      ['busy', 'playable'],
-      ['done', 'ready'],
-    ] as const)
-      await db
-        .insertInto('media')
-        .values({ ...media, id, status })
-        .execute();
-    for (const mediaId of ['busy', 'done', 'gone']) {
-      await add({ key: mediaId, mediaId });
-      await complete(await claimed());
-    }
-    await add({ key: 'queued', mediaId: 'done' });
-    expect(await pruneJobs(db, Date.now() - 60_000)).toBe(0);
-    expect(await pruneJobs(db, Date.now() + 60_000)).toBe(2);
-    const left = await db.selectFrom('job').select('key').orderBy('key').execute();
-    expect(left.map(({ key }) => key)).toEqual(['busy', 'queued']);
   });
 
   it('says nothing of a claim that found nothing', async () => {

@@ -115,5 +115,5 @@ const promoteSome = statement<{ id: string }>(
 export async function promote(db: Db): Promise<boolean> {
   const now = Date.now();
   if (!(await someDelayed(db, now)).length) return false;
-  return (await promoteSome(db, now)).length > 0;
+  return (await transact(db, (trx) => promoteSome(trx, now), { durable: false })).length > 0;
 }

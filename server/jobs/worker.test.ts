@@ -1,8 +1,9 @@
 import { sql } from 'kysely';
 import { pino } from 'pino';
 import type { Db, Trx } from '../../db/dialect.ts';
-import { onCommit, transact } from '../../db/transaction.ts';
+import { transact } from '../../db/transaction.ts';
 import { DIALECTS, openTestDatabase, type TestDatabase } from '../../test/databases.ts';
+import { eventually } from '../../test/server.ts';
 import { JobError, type ClaimedJob, type JobFailure, type JobStop, type NewJob, type Task } from './job.ts';
 import * as queue from './queue.ts';
 import { startWorker, type Worker, type WorkerOptions } from './worker.ts';
@@ -54,18 +55,8 @@ describe.each(DIALECTS)('a worker on %s', (dialect) => {
     transact(db, (trx) => queue.add(trx, { key, task: 'do', mediaId: 'm1', owner: 'ann', ...job }));
   const row = (key: string) =>
     db.selectFrom('job').selectAll().where('key', '=', key).executeTakeFirstOrThrow();
-  /** Looks after each commit, and regularly: commits of other connections tell nobody. */
-  const until = async (key: string, status: string): Promise<void> => {
-    const { open, opened } = gate();
-    const look = async () => {
-      if ((await row(key)).status === status) open();
-    };
-    const off = onCommit(db, () => void look());
-    const timer = setInterval(() => void look(), 50);
-    await opened;
-    off();
-    clearInterval(timer);
-  };
+  const until = (key: string, status: string) =>
+    eventually(async () => (await row(key)).status === status);
   const note = (name: string) => (trx: Trx) =>
     trx
       .insertInto('setting')

@@ -29,6 +29,9 @@ export const OPEN_STATES = ['waiting', 'submitting', 'working', 'playable'];
 /** States in which its video, and no other, is the one we want at the provider. */
 const OWNING_STATES = [...OPEN_STATES, 'complete', 'failed'];
 
+/** Statuses of a media that takes what an attempt makes. */
+export const WANTING = ['processing', 'playable', 'ready'] as const;
+
 /** Which provider serves an encoder of ours; undefined: FFmpeg alone. */
 export const providerOf = (encoder: string): string | undefined =>
   encoder === 'ffmpeg' ? undefined : 'cloudflare';
@@ -70,6 +73,18 @@ export async function currentAttempt(db: Db, media: MediaRow): Promise<EncodeAtt
 
 export async function attemptById(db: Db, id: string): Promise<EncodeAttemptRow | undefined> {
   return db.selectFrom('encodeAttempt').selectAll().where('id', '=', id).executeTakeFirst();
+}
+
+/** The media an attempt works for; undefined when that was stopped, deleted or retried meanwhile. */
+export async function wantedMedia(db: Db, row: EncodeAttemptRow): Promise<MediaRow | undefined> {
+  return db
+    .selectFrom('media')
+    .selectAll()
+    .where('id', '=', row.mediaId)
+    .where('attempt', '=', row.mediaAttempt)
+    .where('deletedAt', 'is', null)
+    .where('status', 'in', WANTING)
+    .executeTakeFirst();
 }
 
 type Changes = Partial<Omit<EncodeAttemptRow, 'id' | 'provider' | 'mediaId' | 'mediaAttempt' | 'createdAt'>>;

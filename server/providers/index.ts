@@ -7,6 +7,7 @@ export {
   openAttempt,
   OPEN_STATES,
   providerOf,
+  wantedMedia,
 } from './attempts.ts';
 export { openRemoteEncoding, type RemoteEncoding } from './open.ts';
 export { ProviderError } from './provider.ts';

@@ -7,7 +7,15 @@ import type { EncodeAttemptRow, MediaRow } from '../../db/schema.ts';
 import { emit } from '../events/events.ts';
 import { newOutputId, publishOutput, type StreamDetails } from '../media/output.ts';
 import { outputPrefix } from '../storage/storage.ts';
-import { adopt, changeAttempt, findAttempt, openAttempt, queueRemoval, restingAt } from './attempts.ts';
+import {
+  adopt,
+  changeAttempt,
+  findAttempt,
+  openAttempt,
+  queueRemoval,
+  restingAt,
+  WANTING,
+} from './attempts.ts';
 import type { Observation, VideoError } from './provider.ts';
 
 /** Adds what comes next for a media: the pipeline's, handed in since it stands above. */
@@ -207,7 +215,7 @@ async function hold(trx: Trx, row: EncodeAttemptRow): Promise<MediaRow | undefin
     .where('id', '=', row.mediaId)
     .where('attempt', '=', row.mediaAttempt)
     .where('deletedAt', 'is', null)
-    .where('status', 'in', ['processing', 'playable', 'ready'])
+    .where('status', 'in', WANTING)
     .returningAll()
     .executeTakeFirst();
 }

@@ -2,11 +2,11 @@
  * Asking a provider for videos. A POST is never repeated as it is: when its answer is lost, the video it may have made is
  * looked for by its name, again and again since lists lag, and only when it was never found the attempt waits once more.
  */
-import type { EncodeAttemptRow, MediaRow } from '../../db/schema.ts';
+import type { EncodeAttemptRow } from '../../db/schema.ts';
 import { transact } from '../../db/transaction.ts';
 import { sourceToken } from '../auth/source-tokens.ts';
 import { messageOf } from '../errors.ts';
-import { anyDue, changeAttempt, claimDue, endAttempts, inFlight } from './attempts.ts';
+import { anyDue, changeAttempt, claimDue, endAttempts, inFlight, wantedMedia } from './attempts.ts';
 import { applyObservation, failAttempt } from './observe.ts';
 import { ProviderError } from './provider.ts';
 import { addPush } from './push.ts';
@@ -46,7 +46,7 @@ export async function submitDue(remote: Remote): Promise<number> {
 }
 
 async function submitOne(remote: Remote, row: EncodeAttemptRow): Promise<void> {
-  const media = await wantedMedia(remote, row);
+  const media = await wantedMedia(remote.db, row);
   if (!media) return transact(remote.db, (trx) => endAttempts(trx, row.mediaId));
   if (row.transfer === 'push') return transact(remote.db, (trx) => addPush(trx, row));
   try {
@@ -77,21 +77,6 @@ async function refuse(
   error: { code: string; message: string },
 ): Promise<void> {
   await transact(remote.db, (trx) => failAttempt(trx, remote.observing, row, error));
-}
-
-/** The media an attempt works for; undefined when that was stopped, deleted or retried meanwhile. */
-export async function wantedMedia(
-  { db }: Pick<Remote, 'db'>,
-  row: EncodeAttemptRow,
-): Promise<MediaRow | undefined> {
-  return db
-    .selectFrom('media')
-    .selectAll()
-    .where('id', '=', row.mediaId)
-    .where('attempt', '=', row.mediaAttempt)
-    .where('deletedAt', 'is', null)
-    .where('status', 'in', ['processing', 'playable', 'ready'])
-    .executeTakeFirst();
 }
 
 /** What a failed request means for its attempt. Only what surely did nothing goes back to waiting. */

@@ -1,4 +1,5 @@
 /** What requests left behind: finishes that a crash cut off, uploads nobody went on with, bytes nobody knows. */
+import { transact } from '../../db/transaction.ts';
 import type { Leases } from './leases.ts';
 import { expiredUploads, unfinishedFinishes } from './ledger.ts';
 import type { LedgerStore } from './store.ts';
@@ -14,10 +15,12 @@ export async function sweepUploads(store: LedgerStore, leases: Leases): Promise<
   for (const id of await expiredUploads(db, BATCH)) await each(id, () => store.expire(leases.held(id)));
   await store.removeStrays();
   await removePartials(store);
-  await db
-    .deleteFrom('uploadLock')
-    .where('expiresAt', '<', Date.now() - 86_400_000)
-    .execute();
+  await transact(db, (trx) =>
+    trx
+      .deleteFrom('uploadLock')
+      .where('expiresAt', '<', Date.now() - 86_400_000)
+      .execute(),
+  );
 
   /** Only what nobody is at: a running request will finish its upload itself. */
   async function each(id: string, work: () => Promise<void>): Promise<void> {
@@ -44,6 +47,7 @@ async function removePartials(store: LedgerStore): Promise<void> {
     .execute();
   for (const row of rows) {
     await store.discardBytes(row);
-    await db.deleteFrom('upload').where('id', '=', row.id).execute();
+    // Its parts go with it.
+    await transact(db, (trx) => trx.deleteFrom('upload').where('id', '=', row.id).execute());
   }
 }

@@ -7,6 +7,8 @@ import { compare, newModel, predict } from './model.ts';
 
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
 const rounds = Number(process.env.ROUNDS ?? 100);
+/** Each has dozens of transactions. */
+const TIMEOUT_MS = 180_000 + rounds * 3_000;
 
 describe.each(DIALECTS)(`any interleaving on %s (SEED=${seed})`, (dialect) => {
   let database: TestDatabase;
@@ -47,7 +49,7 @@ describe.each(DIALECTS)(`any interleaving on %s (SEED=${seed})`, (dialect) => {
       await check(world);
     });
     await fc.assert(history, { seed, numRuns: rounds });
-  }, 300_000);
+  }, TIMEOUT_MS);
 
   it('keeps its promises when several act at the same time', async () => {
     const together = fc.asyncProperty(actions, actions, actions, async (...actors) => {
@@ -62,5 +64,5 @@ describe.each(DIALECTS)(`any interleaving on %s (SEED=${seed})`, (dialect) => {
     });
     // The order of what happens at the same time is never the same again: shrinking would tell of another failure.
     await fc.assert(together, { seed, numRuns: rounds, endOnFailure: true });
-  }, 300_000);
+  }, TIMEOUT_MS);
 });
