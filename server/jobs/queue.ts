@@ -62,14 +62,17 @@ type Claimable = Told & Parameters<typeof toClaimed>[0];
 
 const claims = new Map<number, Statement<Claimable>>();
 
-/** Status and `delayed` are literals, or SQLite can't use the partial index; it is named, or SQLite may prefer another. */
+/**
+ * Status and `delayed` are literals, or SQLite can't use the partial index; it is named, or SQLite may prefer another.
+ * The time is cast as `statement` says.
+ */
 function claimOf(tasks: number): Statement<Claimable> {
   const made = statement<Claimable>(
     (postgres) => `
     update job set status = 'running', attempts = attempts + 1, worker = ?, lease_token = ?,
                    lease_until = ?, started_at = ?, progress = null
      where id = (select id from job ${postgres ? '' : 'indexed by job_ready'}
-                  where status = 'queued' and delayed = 0 and run_at <= ?
+                  where status = 'queued' and delayed = 0 and run_at <= cast(? as bigint)
                     and task in (${Array(tasks).fill('?').join(', ')})
                   order by priority desc, turn, run_at, id limit 1 ${postgres ? 'for update skip locked' : ''})
     returning id, key, task, media_id, media_attempt, owner, payload, status, attempts, max_attempts,

@@ -19,9 +19,9 @@ export async function nextTurn(trx: Trx, owner: string | null, priority: number)
 const turnsOf = statement<{ own: number | null; queued: number | null; served: number | null }>(
   (postgres) => `
   select (select max(turn) from job ${postgres ? '' : 'indexed by job_turn'}
-           where owner = ? and priority = ? and finished_at is null) as own,
+           where owner = cast(? as text) and priority = cast(? as integer) and finished_at is null) as own,
          (select min(turn) from job ${postgres ? '' : 'indexed by job_ready'}
-           where status = 'queued' and delayed = 0 and priority = ?) as queued,
+           where status = 'queued' and delayed = 0 and priority = cast(? as integer)) as queued,
          (select max(turn) from job ${postgres ? '' : 'indexed by job_leased'}
-           where status = 'running' and priority = ?) as served`,
+           where status = 'running' and priority = cast(? as integer)) as served`,
 );
