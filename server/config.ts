@@ -109,6 +109,7 @@ export const ENVIRONMENT = {
   EARLY: flag(true),
   EARLY_MIN_SIZE: size('32MB'),
   EARLY_CONCURRENCY: integer(4, 1, 64),
+  EARLY_IDLE_TIMEOUT: duration('10m'),
   KEEP_SOURCE: retention.prefault('always'),
   STALL_TIMEOUT: duration('60s'),
   SCRATCH_FLOOR: size('512MB'),
@@ -263,11 +264,12 @@ function toConfig(env: Env) {
       },
       memoryLimit: env.FFMPEG_MEMORY,
       sandbox: env.SANDBOX,
-      /** Uploads are worked on while they arrive: on S3 nobody can read the parts of an unfinished object. */
+      /** Uploads are worked on while they arrive, until they are silent for `idleMs`. */
       early: {
-        on: env.EARLY && env.STORAGE === 'disk',
+        on: env.EARLY,
         minSize: env.EARLY_MIN_SIZE,
         concurrency: env.EARLY_CONCURRENCY,
+        idleMs: env.EARLY_IDLE_TIMEOUT,
       },
       keepSourceMs: env.KEEP_SOURCE,
       stallMs: env.STALL_TIMEOUT,

@@ -58,3 +58,9 @@ export const notFound = (what = 'Nothing'): AppError =>
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/**
+ * There is nothing more to read of an upload while it arrives: it was given up, nobody went on with it, or it can only be
+ * read when it is whole.
+ */
+export class PrefixEnded extends Error {}

@@ -5,7 +5,6 @@ import { JobError, JobPostponed, type ClaimedJob, type JobStatus, type Task } fr
 import { hlsOutputs } from './media/growing.ts';
 import { earlyTask, pipelineTasks } from './pipeline/index.ts';
 import { endAttempts, forgetAttempts, type RemoteEncoding } from './providers/index.ts';
-import { DiskStorage } from './storage/disk.ts';
 import { mediaPrefix } from './storage/storage.ts';
 import { openPrefix, type Uploads } from './uploads/index.ts';
 
@@ -31,10 +30,10 @@ export function createTasks(
  * nor is what was made of it to wait for its probe.
  */
 export function createEarlyTasks(ctx: Context): Record<string, Task> {
-  const { db, storage } = ctx;
+  const { idleMs } = ctx.config.encoding.early;
   const { probe } = pipelineTasks(ctx);
-  if (!(storage instanceof DiskStorage) || !probe) return {};
-  return { probe, early: earlyTask(ctx, (id, signal) => openPrefix({ db, storage }, id, { signal })) };
+  if (!probe) throw new Error('there is no task probe');
+  return { probe, early: earlyTask(ctx, (id, signal) => openPrefix(ctx, id, { signal, idleMs })) };
 }
 
 /** After a cancel: nothing of the media stays in storage; its row stays and says `cancelled`. */

@@ -1,4 +1,4 @@
-import type { Trx } from '../../db/dialect.ts';
+import type { Db, Trx } from '../../db/dialect.ts';
 import type { MediaRow, UploadRow } from '../../db/schema.ts';
 import { transition } from '../media/media.ts';
 
@@ -27,7 +27,7 @@ export const finish =
   };
 
 /** The media an upload belongs to. */
-export async function mediaOf(trx: Trx, upload: UploadRow): Promise<MediaRow | undefined> {
+export async function mediaOf(trx: Db | Trx, upload: UploadRow): Promise<MediaRow | undefined> {
   if (!upload.mediaId) return undefined;
   return trx.selectFrom('media').selectAll().where('id', '=', upload.mediaId).executeTakeFirst();
 }

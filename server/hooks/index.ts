@@ -3,7 +3,7 @@ import type { Authenticate } from '../auth/index.ts';
 import type { Context } from '../context.ts';
 import { advance as advancePipeline } from '../pipeline/index.ts';
 import type { UploadHooks } from '../uploads/index.ts';
-import { arrive } from './arrive.ts';
+import { arrive, isFollowed, mayFollow } from './arrive.ts';
 import { authorize } from './authorize.ts';
 import { create } from './create.ts';
 import { finish, type Advance } from './finish.ts';
@@ -20,6 +20,8 @@ export function createUploadHooks(
     authorize: authorize(authenticate),
     create: create(ctx.config),
     arrive: arrive(ctx.config),
+    mayFollow: mayFollow(ctx.config),
+    isFollowed: isFollowed(ctx.config),
     finish: finish(advance),
     reject,
     terminate,

@@ -1,6 +1,6 @@
 /** The job that works on an upload while it arrives, as its media's other steps see it. */
-import type { Trx } from '../../db/dialect.ts';
-import type { MediaRow } from '../../db/schema.ts';
+import type { Db, Trx } from '../../db/dialect.ts';
+import type { JobRow, MediaRow } from '../../db/schema.ts';
 import { add, cancelJob } from '../jobs/queue.ts';
 import { hlsOutputs } from '../media/growing.ts';
 
@@ -26,6 +26,17 @@ export async function addEarly(trx: Trx, media: MediaRow, wish: EarlyWish): Prom
     payload: { ...wish },
   });
 }
+
+/** The job of a media's upload, if there is one: uploads belong to a media's first attempt. */
+export const findEarly = (
+  db: Db,
+  mediaId: string,
+): Promise<Pick<JobRow, 'status' | 'attempts'> | undefined> =>
+  db
+    .selectFrom('job')
+    .select(['status', 'attempts'])
+    .where('key', '=', `${mediaId}:${EARLY}:1`)
+    .executeTakeFirst();
 
 /**
  * True while a whole upload's first variant is about to be completed. A job that nobody runs when the last byte is

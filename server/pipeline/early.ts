@@ -6,6 +6,7 @@
 import type { MediaRow } from '../../db/schema.ts';
 import type { Context } from '../context.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { PrefixEnded } from '../errors.ts';
 import { SEGMENT_SECONDS } from '../hls/media-playlist.ts';
 import type { Commit, Task } from '../jobs/job.ts';
 import type { Source } from '../media/source.ts';
@@ -21,7 +22,7 @@ import { withScratch } from './scratch.ts';
 import type { StepContext } from './step.ts';
 import { stream } from './stream.ts';
 
-/** The bytes of a media's upload as they come; throws when it ends before it is whole. */
+/** The bytes of a media's upload as they come; throws `PrefixEnded` when there will be no more of them. */
 export type OpenPrefix = (uploadId: string, signal: AbortSignal) => AsyncGenerator<Buffer, void, undefined>;
 
 const STAGE = 'Taking over the picture as it arrives';
@@ -178,15 +179,14 @@ async function* rest(
   for (let next; !(next = await nextOf(chunks)).done;) yield next.value;
 }
 
-/** However the bytes end before their time, nothing is wrong with this work. */
+/** However an upload ends before its time, nothing is wrong with this work. */
 async function nextOf(
   chunks: AsyncGenerator<Buffer, void, undefined>,
 ): Promise<IteratorResult<Buffer, void>> {
   try {
     return await chunks.next();
   } catch (error) {
-    const { name } = error as Partial<Error>;
-    if (name === undefined || name === 'AbortError') throw error; // we were told to stop: another attempt goes on
-    throw new Unfit('the upload does not go on', { cause: error });
+    if (error instanceof PrefixEnded) throw new Unfit('the upload does not go on', { cause: error });
+    throw error; // we were told to stop, or storage is away: another attempt goes on
   }
 }

@@ -7,7 +7,7 @@ import { createFfmpeg, type Ffmpeg } from './ffmpeg.ts';
 import { taskOf } from './runner.ts';
 
 export { advance, mediaFailed } from './advance.ts';
-export { EARLY, addEarly } from './early-job.ts';
+export { EARLY, addEarly, findEarly } from './early-job.ts';
 export { cleanScratch } from './scratch.ts';
 
 /** One per context: it finds out once how FFmpeg can be confined here. */

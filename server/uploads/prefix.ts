@@ -1,42 +1,45 @@
 /** The bytes of an upload while it arrives: what the ledger has promised of it, in order, to its end. */
-import { open, type FileHandle } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from '../../db/dialect.ts';
 import type { UploadRow } from '../../db/schema.ts';
-import type { DiskStorage } from '../storage/disk.ts';
-import { incomingKey } from './disk-store.ts';
-
-/** The upload ended without becoming whole, or nobody went on with it. */
-export class PrefixEnded extends Error {}
+import { PrefixEnded } from '../errors.ts';
+import { DiskStorage } from '../storage/disk.ts';
+import { S3Storage } from '../storage/s3.ts';
+import type { Storage } from '../storage/storage.ts';
+import { diskReader } from './disk-prefix.ts';
+import { NoCopy, s3Reader } from './part-copies.ts';
 
 export interface PrefixOptions {
   signal: AbortSignal;
   /** How often the ledger is asked. */
   pollMs?: number;
   /** An upload that is silent for so long is not waited for. */
-  idleMs?: number;
+  idleMs: number;
 }
 
-const CHUNK = 1024 * 1024;
-
 /**
- * The committed bytes of an upload on disk from its first on, as they come. Ends when the upload is complete and every
- * byte was given. Throws `PrefixEnded` when it ended otherwise or is silent for too long, and when `signal` says so.
+ * The committed bytes of an upload from its first on, as they come. Ends when the upload is complete and every byte was
+ * given. Throws `PrefixEnded` when there will be no more, when `signal` says so, and when storage fails.
  */
 export async function* openPrefix(
-  { db, storage }: { db: Db; storage: DiskStorage },
+  { db, storage }: { db: Db; storage: Storage },
   uploadId: string,
-  { signal, pollMs = 250, idleMs = 600_000 }: PrefixOptions,
+  { signal, pollMs = 100, idleMs }: PrefixOptions,
 ): AsyncGenerator<Buffer, void, undefined> {
+  const bytesOf = readerOf({ db, storage }, signal);
   let position = 0;
   let movedAt = Date.now();
   for (;;) {
     const upload = await find(db, uploadId);
     const before = position;
-    for await (const chunk of bytesOf(storage, upload, position)) {
-      signal.throwIfAborted();
-      position += chunk.length;
-      yield chunk;
+    try {
+      for await (const chunk of bytesOf(upload, position)) {
+        signal.throwIfAborted();
+        position += chunk.length;
+        yield chunk;
+      }
+    } catch (error) {
+      await assertMovedOn(db, upload, error);
     }
     if (upload.state === 'complete' && position === upload.length) return;
     if (position > before) {
@@ -48,37 +51,23 @@ export async function* openPrefix(
   }
 }
 
+function readerOf(
+  { db, storage }: { db: Db; storage: Storage },
+  signal: AbortSignal,
+): (upload: UploadRow, from: number) => AsyncGenerator<Buffer> {
+  if (storage instanceof DiskStorage) return diskReader(storage);
+  if (storage instanceof S3Storage) return s3Reader({ db, storage }, signal);
+  throw new Error(`no reader for ${storage.driver}`);
+}
+
+/** What was being read may have gone because the upload is whole, or over: the next look says so. Else throws. */
+async function assertMovedOn(db: Db, { id, state }: UploadRow, error: unknown): Promise<void> {
+  if ((await find(db, id)).state !== state) return;
+  throw error instanceof NoCopy ? new PrefixEnded(error.message) : error;
+}
+
 async function find(db: Db, id: string): Promise<UploadRow> {
   const upload = await db.selectFrom('upload').selectAll().where('id', '=', id).executeTakeFirst();
   if (upload && upload.state !== 'terminated' && upload.state !== 'expired') return upload;
   throw new PrefixEnded(`the upload is ${upload?.state ?? 'gone'}`);
-}
-
-/** Up to the committed offset, or nothing when the file was renamed under us: the next look at the ledger says to what. */
-async function* bytesOf(storage: DiskStorage, upload: UploadRow, from: number): AsyncGenerator<Buffer> {
-  const file = upload.offset > from ? await openUpload(storage, upload) : undefined;
-  if (!file) return;
-  try {
-    for (let at = from; at < upload.offset;) {
-      const size = Math.min(CHUNK, upload.offset - at);
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(size), 0, size, at);
-      if (bytesRead === 0) throw new PrefixEnded(`its file ends at ${at} of ${upload.offset} bytes`);
-      yield buffer.subarray(0, bytesRead);
-      at += bytesRead;
-    }
-  } finally {
-    await file.close();
-  }
-}
-
-/** Between the rename and its commit the file is in its place already. */
-async function openUpload(storage: DiskStorage, upload: UploadRow): Promise<FileHandle | undefined> {
-  const keys = [...(upload.state === 'complete' ? [] : [incomingKey(upload)]), upload.key];
-  for (const key of keys) {
-    const file = await open(storage.pathOf(key), 'r').catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw error;
-    });
-    if (file) return file;
-  }
-  return undefined;
 }

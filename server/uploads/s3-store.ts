@@ -1,6 +1,7 @@
 /**
  * Uploads on S3: whole parts go into a multipart upload of the object itself, the bytes after them into a small tail
- * object `incoming/{id}/{epoch}`. The ledger's offset is the sum of its contiguous parts and its tail.
+ * object `incoming/{id}/{epoch}`. The ledger's offset is the sum of its contiguous parts and its tail. While somebody
+ * reads an upload as it arrives, its parts are stored twice (part-copies.ts).
  */
 import type { UploadRow } from '../../db/schema.ts';
 import { buffer } from 'node:stream/consumers';
@@ -10,6 +11,7 @@ import type { UploadHooks } from './hooks.ts';
 import type { Lease, Leases } from './leases.ts';
 import { outerParts, partsOf, type LedgerChanges } from './ledger.ts';
 import { partSizeFor } from './part-size.ts';
+import { INCOMING, partCopies, partCopy } from './part-copies.ts';
 import { joinObjects } from './s3-concat.ts';
 import { IN_FLIGHT, PartWriter, type StoredPart } from './part-writer.ts';
 import { Multipart } from './multipart.ts';
@@ -17,18 +19,18 @@ import { LedgerStore, PARTIALS, type StoreContext } from './store.ts';
 
 /** Listing a bucket costs money: not every minute. */
 const STRAYS_EVERY_MS = 60 * 60 * 1000;
-/** Where tails are, by upload. */
-const TAILS = 'incoming/';
 
 export class S3Store extends LedgerStore {
   readonly #storage: S3Storage;
   readonly #multipart: Multipart;
+  readonly #readers: Pick<UploadHooks, 'mayFollow' | 'isFollowed'>;
   #strayAt = 0;
 
   constructor(ctx: StoreContext, hooks: UploadHooks, leases: Leases, storage: S3Storage) {
     super(ctx, hooks, leases);
     this.#storage = storage;
     this.#multipart = new Multipart(storage);
+    this.#readers = hooks;
   }
 
   protected override async append(lease: Lease, body: RequestBody): Promise<void> {
@@ -94,11 +96,12 @@ export class S3Store extends LedgerStore {
   override async finish(lease: Lease): Promise<void> {
     await super.finish(lease);
     await this.#deleteTail(lease.upload);
+    if (this.#readers.mayFollow(lease.upload)) await this.#deleteCopies(lease.upload.id);
   }
 
   override async discardBytes({ id, key }: UploadRow): Promise<void> {
     for (const { uploadId } of await this.#multipart.list(key)) await this.#multipart.abort(key, uploadId);
-    await this.#storage.deletePrefix(`${TAILS}${id}/`);
+    await this.#storage.deletePrefix(`${INCOMING}${id}/`);
     await this.#storage.delete(key);
   }
 
@@ -112,9 +115,9 @@ export class S3Store extends LedgerStore {
       if (row && row.key === key && !(isUnfinished(row) && row.storageId === uploadId))
         await this.#multipart.abort(key, uploadId);
     }
-    for await (const { key, modifiedAt } of this.#storage.list(TAILS)) {
+    for await (const { key, modifiedAt } of this.#storage.list(INCOMING)) {
       const row = this.#isOld(modifiedAt) && (await this.#rowOf(key.split('/')[1]));
-      if (row && !(isUnfinished(row) && row.tailKey === key)) await this.#storage.delete(key);
+      if (row && !(isUnfinished(row) && (await this.#isNeeded(row, key)))) await this.#storage.delete(key);
     }
   }
 
@@ -134,7 +137,8 @@ export class S3Store extends LedgerStore {
       upload: async (number, bytes) => {
         const storageId = await (begun ??= this.#begin(lease));
         lease.check();
-        return this.#multipart.upload(upload.key, storageId, number, bytes);
+        const copied = this.#copyPart(lease.upload, number, bytes);
+        return this.#multipart.upload(upload.key, storageId, number, bytes).finally(() => copied);
       },
       commit,
       onFailure,
@@ -186,7 +190,7 @@ export class S3Store extends LedgerStore {
   /** A new object, then the ledger, and only then the old one goes: at every moment the bytes are somewhere. */
   async #writeTail(lease: Lease, bytes: Buffer): Promise<void> {
     const { id, epoch, offset, tailSize } = lease.upload;
-    const tailKey = `${TAILS}${id}/${epoch}`;
+    const tailKey = `${INCOMING}${id}/${epoch}`;
     await this.#storage.put(tailKey, bytes);
     await this.#moveOn(lease, { offset: offset - tailSize + bytes.length, tailKey, tailSize: bytes.length });
   }
@@ -203,6 +207,29 @@ export class S3Store extends LedgerStore {
     await this.#storage.delete(tailKey).catch((error: unknown) => {
       this.ctx.logger.warn({ err: error, upload: id }, 'an old tail is left to the sweep');
     });
+  }
+
+  /** Beside the part: before the ledger knows of it, or never. Without it the upload is read when it is whole. */
+  async #copyPart(upload: UploadRow, number: number, bytes: Buffer): Promise<void> {
+    try {
+      if (await this.#readers.isFollowed(this.ctx.db, upload))
+        await this.#storage.put(partCopy(upload.id, number), bytes);
+    } catch (error) {
+      this.ctx.logger.warn({ err: error, upload: upload.id }, 'an upload can not be read while it arrives');
+    }
+  }
+
+  async #deleteCopies(id: string): Promise<void> {
+    await this.#storage.deletePrefix(partCopies(id)).catch((error: unknown) => {
+      this.ctx.logger.warn({ err: error, upload: id }, 'copies of parts are left to the sweep');
+    });
+  }
+
+  async #isNeeded(row: UploadRow, key: string): Promise<boolean> {
+    return (
+      row.tailKey === key ||
+      (key.startsWith(partCopies(row.id)) && this.#readers.isFollowed(this.ctx.db, row))
+    );
   }
 
   #isOld(date: Date): boolean {

@@ -1,13 +1,11 @@
 /** Uploads that are worked on while they arrive. */
-import { execa } from 'execa';
-import HLS from 'hls-parser';
 import { createHash } from 'node:crypto';
 import { readFile, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { decodeErrors, makeMedia } from '../media.ts';
+import { makeMedia } from '../media.ts';
 import { eventually, startServer, type TestServer } from '../server.ts';
-import { create, mediaIdOf, metadata } from '../tus.ts';
 import { getMedia, settled } from './flow.ts';
+import { begin, expectWhole, jobsOf, playable, renditions, segmentsAt } from './sending.ts';
 
 const ENV = {
   ...{ EARLY_MIN_SIZE: '2MB', LADDER: '144', X264_PRESET: 'ultrafast', STORYBOARD: 'false', DISK_FLOOR: '0' },
@@ -45,89 +43,6 @@ afterAll(async () => {
   for (const folder of folders) await rm(folder, { recursive: true, force: true });
 });
 
-interface Sending {
-  id: string;
-  /** Sends what is missing up to this part of the whole, in slices. */
-  to(part: number): Promise<number>;
-}
-
-async function begin(bytes: Buffer, wishes: Record<string, string> = {}, headers = {}): Promise<Sending> {
-  const answer = await create(server, {
-    'upload-length': String(bytes.length),
-    'upload-metadata': metadata({ filename: 'a', visibility: 'public', ...wishes }),
-    ...headers,
-  });
-  expect(answer.status).toBe(201);
-  const path = new URL(answer.headers.get('location')!).pathname;
-  let offset = 0;
-  return {
-    id: mediaIdOf(`http://x${path}`),
-    async to(part) {
-      const end = Math.floor(bytes.length * part);
-      let status = 204;
-      while (offset < end && status === 204) {
-        const slice = bytes.subarray(offset, Math.min(end, offset + 400_000));
-        const sent = await server.fetch(path, {
-          method: 'PATCH',
-          headers: {
-            'tus-resumable': '1.0.0',
-            'content-type': 'application/offset+octet-stream',
-            'upload-offset': String(offset),
-          },
-          body: new Uint8Array(slice),
-        });
-        status = sent.status;
-        offset += slice.length;
-      }
-      return status;
-    },
-  };
-}
-
-async function jobsOf(id: string): Promise<Record<string, string>> {
-  const answer = await server.fetch(`/api/jobs?media=${id}&limit=100`);
-  const { items } = (await answer.json()) as { items: { task: string; status: string }[] };
-  return Object.fromEntries(items.map(({ task, status }) => [task, status]));
-}
-
-/** Addresses of the renditions that can be watched now, the picture first. */
-async function renditions(id: string): Promise<string[] | undefined> {
-  const url = `${server.url}/media/${id}/hls/index.m3u8`;
-  const answer = await fetch(url);
-  if (!answer.ok) return undefined;
-  const playlist = HLS.parse(await answer.text());
-  if (!playlist.isMasterPlaylist) throw new Error('not a multivariant playlist');
-  const [variant] = playlist.variants;
-  const uris = [variant?.uri ?? '', ...(variant?.audio.map((a) => a.uri ?? '') ?? [])];
-  return uris.map((uri) => new URL(uri, url).href);
-}
-
-async function segmentsAt(url: string): Promise<{ count: number; ended: boolean }> {
-  const text = await (await fetch(url)).text();
-  if (!text.startsWith('#EXTM3U')) throw new Error(text);
-  const playlist = HLS.parse(text);
-  if (playlist.isMasterPlaylist) throw new Error('not a media playlist');
-  return { count: playlist.segments.length, ended: playlist.endlist };
-}
-
-/** Every picture decodes, and none is missing. */
-async function expectWhole([picture = '', ...sounds]: string[]): Promise<void> {
-  expect(await segmentsAt(picture)).toMatchObject({ ended: true });
-  for (const url of [picture, ...sounds]) expect(await decodeErrors(url)).toBe('');
-  const { stdout } = await execa('ffprobe', [
-    ...['-v', 'error', '-count_frames', '-select_streams', 'v:0', '-show_entries', 'stream=nb_read_frames'],
-    ...['-of', 'csv=p=0', picture],
-  ]);
-  expect(Number.parseInt(stdout, 10)).toBe(FRAMES);
-}
-
-const playable = (id: string): Promise<string[]> =>
-  eventually(async () => {
-    const { status } = await getMedia(server, id);
-    if (['failed', 'cancelled'].includes(status)) throw new Error(`it ${status}`);
-    return ['playable', 'ready'].includes(status) && renditions(id);
-  });
-
 /** Keys in storage that have to do with a media. */
 async function stored(id: string): Promise<string[]> {
   const entries = await readdir(server.dataDir, { recursive: true, withFileTypes: true });
@@ -140,10 +55,10 @@ async function stored(id: string): Promise<string[]> {
 it.each(['faststart.mp4', 'fragmented.mp4', 'a.mkv', 'a.ts'])(
   'shows %s while it arrives, and all of it afterwards',
   async (name) => {
-    const sending = await begin(files[name]!, { watchWhileUploading: 'true' });
+    const sending = await begin([server], files[name]!, { watchWhileUploading: 'true' });
     await sending.to(0.85);
     const early = await eventually(async () => {
-      const found = await renditions(sending.id);
+      const found = await renditions(server, sending.id);
       return found && (await segmentsAt(found[0]!)).count > 0 && found;
     });
     expect(early).toHaveLength(2);
@@ -153,53 +68,53 @@ it.each(['faststart.mp4', 'fragmented.mp4', 'a.mkv', 'a.ts'])(
     expect(before.playback).not.toBeNull();
 
     expect(await sending.to(1)).toBe(204);
-    await playable(sending.id);
+    await playable(server, sending.id);
     await eventually(async () => (await segmentsAt(early[0]!)).ended);
-    await expectWhole(early);
+    await expectWhole(early, FRAMES);
     expect((await settled(server, sending.id)).status).toBe('ready');
-    expect(await jobsOf(sending.id)).toMatchObject({ early: 'succeeded', ladder: 'succeeded' });
-    expect(await jobsOf(sending.id)).not.toHaveProperty('copy');
+    expect(await jobsOf(server, sending.id)).toMatchObject({ early: 'succeeded', ladder: 'succeeded' });
+    expect(await jobsOf(server, sending.id)).not.toHaveProperty('copy');
   },
   120_000,
 );
 
 it('shows nothing before the last byte unless its owner allows it', async () => {
-  const sending = await begin(files['faststart.mp4']!);
+  const sending = await begin([server], files['faststart.mp4']!);
   await sending.to(0.85);
   // It is at work: something of the stream is in storage.
   await eventually(async () => (await stored(sending.id)).some((path) => path.endsWith('.m4s')));
-  expect(await renditions(sending.id)).toBeUndefined();
+  expect(await renditions(server, sending.id)).toBeUndefined();
   expect(await getMedia(server, sending.id)).toMatchObject({ status: 'uploading', playback: null });
   await sending.to(1);
-  const whole = await playable(sending.id);
-  expect(await jobsOf(sending.id)).not.toHaveProperty('copy');
-  await expectWhole(whole);
+  const whole = await playable(server, sending.id);
+  expect(await jobsOf(server, sending.id)).not.toHaveProperty('copy');
+  await expectWhole(whole, FRAMES);
 }, 120_000);
 
 it('takes the ordinary way with an index at the end', async () => {
-  const sending = await begin(files['moov-last.mp4']!, { watchWhileUploading: 'true' });
+  const sending = await begin([server], files['moov-last.mp4']!, { watchWhileUploading: 'true' });
   await sending.to(0.85);
-  await eventually(async () => (await jobsOf(sending.id)).early === 'succeeded');
-  expect(await renditions(sending.id)).toBeUndefined();
+  await eventually(async () => (await jobsOf(server, sending.id)).early === 'succeeded');
+  expect(await renditions(server, sending.id)).toBeUndefined();
   expect((await stored(sending.id)).some((path) => path.endsWith('.m4s'))).toBe(false);
   await sending.to(1);
-  const whole = await playable(sending.id);
-  await expectWhole(whole);
-  expect(await jobsOf(sending.id)).toMatchObject({ copy: 'succeeded' });
+  const whole = await playable(server, sending.id);
+  await expectWhole(whole, FRAMES);
+  expect(await jobsOf(server, sending.id)).toMatchObject({ copy: 'succeeded' });
 }, 120_000);
 
 it('leaves nothing of an upload that is terminated', async () => {
-  const sending = await begin(files['fragmented.mp4']!, { watchWhileUploading: 'true' });
+  const sending = await begin([server], files['fragmented.mp4']!, { watchWhileUploading: 'true' });
   await sending.to(0.85);
-  await eventually(async () => renditions(sending.id));
+  await eventually(async () => renditions(server, sending.id));
   const answer = await server.fetch(`/files/${sending.id}`, {
     method: 'DELETE',
     headers: { 'tus-resumable': '1.0.0' },
   });
   expect(answer.status).toBe(204);
-  await eventually(async () => (await jobsOf(sending.id)).discard === 'succeeded');
+  await eventually(async () => (await jobsOf(server, sending.id)).discard === 'succeeded');
   expect(await stored(sending.id)).toEqual([]);
-  expect(await jobsOf(sending.id)).toMatchObject({ early: 'cancelled' });
+  expect(await jobsOf(server, sending.id)).toMatchObject({ early: 'cancelled' });
   expect(await getMedia(server, sending.id)).toMatchObject({
     status: 'cancelled',
     outputs: [],
@@ -211,14 +126,15 @@ it('leaves nothing of an upload that is not what was promised', async () => {
   const bytes = files['faststart.mp4']!;
   const other = createHash('sha256').update('something else').digest('base64');
   const sending = await begin(
+    [server],
     bytes,
     { watchWhileUploading: 'true' },
     { 'repr-digest': `sha-256=:${other}:` },
   );
   await sending.to(0.85);
-  await eventually(async () => renditions(sending.id));
+  await eventually(async () => renditions(server, sending.id));
   expect(await sending.to(1)).toBeGreaterThanOrEqual(400);
-  await eventually(async () => (await jobsOf(sending.id)).discard === 'succeeded');
+  await eventually(async () => (await jobsOf(server, sending.id)).discard === 'succeeded');
   expect(await stored(sending.id)).toEqual([]);
   expect(await getMedia(server, sending.id)).toMatchObject({ status: 'failed', outputs: [], playback: null });
 }, 120_000);
@@ -226,29 +142,29 @@ it('leaves nothing of an upload that is not what was promised', async () => {
 it('leaves nothing of an upload whose rest is broken', async () => {
   const bytes = Buffer.from(files['a.mkv']!);
   bytes.fill(0, Math.floor(bytes.length * 0.7));
-  const sending = await begin(bytes, { watchWhileUploading: 'true' });
+  const sending = await begin([server], bytes, { watchWhileUploading: 'true' });
   await sending.to(0.65);
-  await eventually(async () => renditions(sending.id));
+  await eventually(async () => renditions(server, sending.id));
   await sending.to(1);
   expect(await settled(server, sending.id)).toMatchObject({ status: 'failed', error: { code: 'truncated' } });
-  expect(await renditions(sending.id)).toBeUndefined();
-  await eventually(async () => (await jobsOf(sending.id)).tidy === 'succeeded');
+  expect(await renditions(server, sending.id)).toBeUndefined();
+  await eventually(async () => (await jobsOf(server, sending.id)).tidy === 'succeeded');
   // The source of a failed media stays, to be looked at.
   expect((await stored(sending.id)).map((path) => basename(path))).toEqual(['source']);
 }, 120_000);
 
 it('goes on after kill -9', async () => {
-  const sending = await begin(files['faststart.mp4']!, { watchWhileUploading: 'true' });
+  const sending = await begin([server], files['faststart.mp4']!, { watchWhileUploading: 'true' });
   await sending.to(0.6);
-  const early = await eventually(async () => renditions(sending.id));
+  const early = await eventually(async () => renditions(server, sending.id));
   await server.kill();
   await server.restart();
   await eventually(() => Promise.resolve(/took \d+ jobs from workers that are gone/.test(server.output())));
   await sending.to(0.9);
-  expect(await renditions(sending.id)).toEqual(early);
+  expect(await renditions(server, sending.id)).toEqual(early);
   await sending.to(1);
-  await playable(sending.id);
+  await playable(server, sending.id);
   await eventually(async () => (await segmentsAt(early[0]!)).ended);
-  await expectWhole(early);
-  expect(await jobsOf(sending.id)).not.toHaveProperty('copy');
+  await expectWhole(early, FRAMES);
+  expect(await jobsOf(server, sending.id)).not.toHaveProperty('copy');
 }, 120_000);

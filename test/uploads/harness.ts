@@ -90,6 +90,8 @@ export async function startEngine(ground: Ground, options: EngineOptions = {}): 
     authorize: authorize(authenticate),
     create: create(config),
     arrive: () => Promise.resolve(),
+    mayFollow: () => false,
+    isFollowed: () => Promise.resolve(false),
     finish: finish((_trx, media) => Promise.resolve(void finished.push(media.id))),
     reject,
     terminate,
