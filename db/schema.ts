@@ -65,7 +65,7 @@ export interface UploadTable {
   state: string;
   /** Raw Upload-Metadata header, as HEAD must return it. */
   metadata: string | null;
-  /** What the whole object must be, as a Repr-Digest header says it (RFC 9530); null: nobody said. */
+  /** What the whole object must be, or is wanted to be told of it (server/uploads/repr-digest.ts); null: nobody said. */
   digest: string | null;
   /** Raw Upload-Concat header, as HEAD must return it; null for a single upload. */
   concat: string | null;

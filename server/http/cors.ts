@@ -1,8 +1,10 @@
 /** Cross-origin use (the Fetch standard's CORS protocol). Never with cookies: other sites use keys, JWTs or tokens. */
 import type { RequestHandler, Response } from 'express';
 
-const EXPOSED = 'Accept-Ranges, Content-Length, Content-Range, ETag, Retry-After, X-Request-Id';
-const ACCEPTED = 'Authorization, Content-Type, Last-Event-ID, Range, If-None-Match, If-Range, X-Request-Id';
+const EXPOSED =
+  'Accept-Ranges, Content-Digest, Content-Length, Content-Range, ETag, Repr-Digest, Retry-After, X-Request-Id';
+const ACCEPTED =
+  'Authorization, Content-Type, Last-Event-ID, Range, If-None-Match, If-Range, Want-Content-Digest, X-Request-Id';
 
 /** Lets the configured origins (`*`: all) read answers, and answers their preflights. */
 export function cors(origins: string[], methods: string): RequestHandler {

@@ -21,13 +21,14 @@ export function fileRoutes(ctx: Context, access: Access): Router {
     const id = String(req.params.id);
     const found = isId(id) ? await findUpload(ctx.db, id) : undefined;
     if (!found || !owns(principal, found.upload.owner)) throw notFound('No upload');
-    const { state, kind, key, mediaId } = found.upload;
+    const { state, kind, key, mediaId, digest } = found.upload;
     if (state === 'terminated' || state === 'expired' || found.abandoned)
       throw new AppError(410, 'upload_gone', 'The upload was cancelled or expired.');
     if (state !== 'complete' || kind === 'partial')
       throw new AppError(409, 'upload_incomplete', 'The upload is not complete. HEAD says how far it is.');
     res.attachment(`${mediaId ?? id}.bin`); // whatever was uploaded, it must never run as a page of ours
     await sendObject(req, res, ctx.storage, key, {
+      ...(digest === null ? {} : { 'Repr-Digest': digest }),
       'Content-Type': 'application/octet-stream',
       'Cache-Control': 'private, no-cache',
     });

@@ -7,7 +7,6 @@ import type { Config } from '../config.ts';
 import { newId } from '../ids.ts';
 import { sourceKey } from '../storage/storage.ts';
 import { claimPartials, earlierFinal, extraBytes, readConcat, type Concat } from './concatenation.ts';
-import { readReprDigest } from './digest.ts';
 import { header, type Exchange } from './exchange.ts';
 import type { UploadHooks } from './hooks.ts';
 import type { Lease, Leases } from './leases.ts';
@@ -22,6 +21,7 @@ import {
 import { describeFile, parseMetadata, type FileDescription } from './metadata.ts';
 import { bad, keyReused, tooLarge } from './problems.ts';
 import { claimQuota, quotaFor } from './quota.ts';
+import { readReprDigest } from './repr-digest.ts';
 import { PARTIALS, type LedgerStore } from './store.ts';
 
 /** Appends the current request's body, `limit` bytes at most. */
@@ -125,7 +125,7 @@ export interface Wish {
   file: FileDescription;
   /** Null: an upload of its own. */
   concat: Concat | null;
-  /** What the whole object must be: the outcome of `readReprDigest`. */
+  /** What the whole object must be: and what shall be told of it: the outcome of `readReprDigest`. */
   digest: string | null;
   idempotencyKey: string | null;
   hasBody: boolean;
@@ -147,7 +147,7 @@ export function readTusWish(exchange: Exchange, { uploads: limits, publicUrl }: 
     metadata,
     file: describeFile(parseMetadata(metadata ?? '', limits.metadataMax)),
     concat,
-    digest: readReprDigest(header(exchange, 'repr-digest')),
+    digest: readReprDigest(exchange.request.headers),
     idempotencyKey: readIdempotencyKey(exchange),
     hasBody,
     resumes: false,

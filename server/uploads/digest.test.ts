@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { AppError } from '../errors.ts';
-import { objectDigest, readBodyDigest, readReprDigest } from './digest.ts';
+import { readBodyDigest } from './digest.ts';
 
 const bytes = Buffer.from('{"hello": "world"}\n');
 const of = (algorithm: string, body = bytes) => createHash(algorithm).update(body).digest('base64');
@@ -59,16 +59,6 @@ it('takes a checksum out of the trailer', () => {
     'checksum_mismatch',
   );
   expect(verdict(headers, bytes, {})).toBe('checksum_invalid');
-});
-
-it('keeps of Repr-Digest what it can compute, and compares it', () => {
-  const kept = readReprDigest(`sha-256=:${of('sha256')}:, nope=:AAAA:, sha-512=:${of('sha512')}:`);
-  expect(kept).toBe(`sha-256=:${of('sha256')}:, sha-512=:${of('sha512')}:`);
-  expect(readReprDigest('nope=:AAAA:')).toBeNull();
-  const whole = objectDigest(kept ?? '');
-  whole.update(bytes);
-  expect(whole.end()).toBeUndefined();
-  expect(objectDigest(kept ?? '').end()?.code).toBe('digest_mismatch');
 });
 
 it('answers any header with 400, or none', () => {

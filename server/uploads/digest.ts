@@ -1,11 +1,9 @@
 /**
- * Digests that clients send along: of a request's body (tus `Upload-Checksum`, RFC 9530 `Content-Digest`) and of the
- * whole object (RFC 9530 `Repr-Digest`).
+ * Digests of a request's body that clients send along: tus `Upload-Checksum`, RFC 9530 `Content-Digest`. Those of the
+ * whole object are in repr-digest.ts.
  *
- * - `readBodyDigest(request)` is what `Receiving.receive` calls for every protocol. Its `BodyDigest` goes into the
- *   `RequestBody`, and nothing of such a body is committed before all of it arrived and matched.
- * - `readReprDigest(value)` checks a creation's header. What it returns belongs into `Wish.digest`; `store.finish`
- *   reads the object back and compares before anybody is told that the upload is complete.
+ * `readBodyDigest(request)` is what `Receiving.receive` calls for every protocol. Its `BodyDigest` goes into the
+ * `RequestBody`, and nothing of such a body is committed before all of it arrived and matched.
  */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
@@ -13,9 +11,9 @@ import { crc32 } from 'node:zlib';
 import { AppError } from '../errors.ts';
 import { bad } from './problems.ts';
 
-type Algorithm = 'sha1' | 'sha256' | 'sha512' | 'md5' | 'crc32';
+export type Algorithm = 'sha1' | 'sha256' | 'sha512' | 'md5' | 'crc32';
 
-interface Expected {
+export interface Expected {
   algorithm: Algorithm;
   value: Buffer;
 }
@@ -25,7 +23,7 @@ const SIZES: Record<Algorithm, number> = { sha1: 20, sha256: 32, sha512: 64, md5
 /** Names in `Upload-Checksum` and `Tus-Checksum-Algorithm`. */
 export const CHECKSUM_ALGORITHMS = Object.keys(SIZES) as readonly Algorithm[];
 /** RFC 9530, section 7.2: the names of its registry that we compute. Others are passed over. */
-const FIELD_NAMES = new Map<string, Algorithm>([
+export const FIELD_NAMES = new Map<string, Algorithm>([
   ['sha-256', 'sha256'],
   ['sha-512', 'sha512'],
   ['sha', 'sha1'],
@@ -99,25 +97,6 @@ export function readBodyDigest({ headers }: Pick<IncomingMessage, 'headers'>): B
   );
 }
 
-/** The digests of `Repr-Digest` that we compute, in its own syntax; null for none. Throws 400. */
-export function readReprDigest(value: string | string[] | undefined): string | null {
-  const text = single(value);
-  if (text === undefined) return null;
-  const digests = readDigests('Repr-Digest', text);
-  const name = (algorithm: Algorithm) => [...FIELD_NAMES].find(([, known]) => known === algorithm)?.[0];
-  return digests.map((d) => `${name(d.algorithm)}=:${d.value.toString('base64')}:`).join(', ') || null;
-}
-
-/** Compares a whole object with what `readReprDigest` returned. */
-export function objectDigest(digest: string): BodyDigest {
-  const expected = readDigests('Repr-Digest', digest);
-  return new BodyDigest(
-    expected.map(({ algorithm }) => algorithm),
-    () => expected,
-    mismatchingDigest,
-  );
-}
-
 /** tus 1.0, checksum: "the name of the used checksum algorithm and the Base64 encoded checksum separated by a space". */
 function readChecksum(value: string): Expected[] {
   const [, name, encoded = ''] = /^(\S+) ([A-Za-z0-9+/]+={0,2})$/.exec(value.trim()) ?? [];
@@ -130,8 +109,8 @@ function readChecksum(value: string): Expected[] {
   return [{ algorithm, value: sized('Upload-Checksum', algorithm, encoded) }];
 }
 
-/** RFC 9530, section 2: unknown algorithms are passed over. */
-function readDigests(field: string, value: string): Expected[] {
+/** A field of RFC 9530, section 2: unknown algorithms are passed over. Throws 400. */
+export function readDigests(field: string, value: string): Expected[] {
   return value.split(',').flatMap((member) => {
     const [, name, encoded] = MEMBER.exec(member.trim()) ?? [];
     if (name === undefined || encoded === undefined)
@@ -147,13 +126,13 @@ function sized(field: string, algorithm: Algorithm, encoded: string): Buffer {
   throw invalidDigest(`A ${algorithm} in ${field} has ${SIZES[algorithm]} bytes, this one ${value.length}.`);
 }
 
-interface Running {
+export interface Running {
   update(bytes: Buffer): void;
   digest(): Buffer;
 }
 
-/** CRC-32 (as in zlib), big-endian; everything else is Node's. */
-function running(algorithm: Algorithm): Running {
+/** A hash that is being computed. CRC-32 (as in zlib), big-endian; everything else is Node's. */
+export function running(algorithm: Algorithm): Running {
   if (algorithm !== 'crc32') {
     const hash = createHash(algorithm);
     return { update: (bytes) => void hash.update(bytes), digest: () => hash.digest() };
@@ -169,7 +148,7 @@ function running(algorithm: Algorithm): Running {
   };
 }
 
-const single = (value: string | string[] | undefined): string | undefined =>
+export const single = (value: string | string[] | undefined): string | undefined =>
   Array.isArray(value) ? value.join(', ') : value;
 
 const checksumMismatch = (): AppError =>
@@ -179,7 +158,7 @@ const checksumMismatch = (): AppError =>
     'The bytes that arrived are not those of Upload-Checksum. Send them again.',
   );
 
-const mismatchingDigest = (): AppError =>
+export const mismatchingDigest = (): AppError =>
   new AppError(400, 'digest_mismatch', 'The bytes that arrived are not those that the digest was made of.', {
     extra: { type: `${PROBLEMS}#digest-mismatching-values` },
   });

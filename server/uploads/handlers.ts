@@ -15,6 +15,7 @@ import type { Leases } from './leases.ts';
 import type { UploadStanding } from './ledger.ts';
 import { locationOf } from './location.ts';
 import type { Receiving } from './receiving.ts';
+import { reprDigestOf } from './repr-digest.ts';
 import type { LedgerStore } from './store.ts';
 
 type Handlers = Server['handlers'];
@@ -42,7 +43,7 @@ export function installHandlers(server: Server, engine: Engine): void {
   class Patch extends classOf(server, 'PATCH') {
     override async send(...args: Parameters<Handlers['PATCH']['send']>): Promise<Response> {
       const response = await super.send(...args);
-      expires(response.headers, currentExchange().upload);
+      tellMore(response.headers, currentExchange().upload);
       return response;
     }
     protected override async writeToStore(_body: unknown, { id }: Upload, limit: number): Promise<number> {
@@ -59,7 +60,7 @@ export function installHandlers(server: Server, engine: Engine): void {
       const upload = await create(exchange, () => readTusWish(exchange, config), receive);
       headers.set('Location', locationOf(exchange.request, upload.id, config.publicUrl));
       if (!isUnjoined(upload)) headers.set('Upload-Offset', String(upload.offset));
-      expires(headers, upload);
+      tellMore(headers, upload);
       return this.write(201, headers);
     }
   }
@@ -94,13 +95,18 @@ function describe(headers: Headers, upload: UploadRow): void {
     if (upload.kind !== 'final') headers.set('Upload-Defer-Length', '1');
   } else headers.set('Upload-Length', String(upload.length));
   if (upload.metadata) headers.set('Upload-Metadata', upload.metadata);
-  expires(headers, upload);
+  tellMore(headers, upload);
 }
 
 /** "SHOULD NOT contain the Upload-Offset header unless the concatenation has been successfully finished." */
 const isUnjoined = ({ kind, state }: UploadRow): boolean => kind === 'final' && state !== 'complete';
 
-/** tus 1.0, expiration: "MUST be included in every PATCH response if the upload is going to expire." */
-function expires(headers: Headers, upload: UploadRow | undefined): void {
-  if (upload?.expiresAt) headers.set('Upload-Expires', new Date(upload.expiresAt).toUTCString());
+/**
+ * tus 1.0, expiration: "MUST be included in every PATCH response if the upload is going to expire." And the digest that
+ * was wanted with the creation.
+ */
+function tellMore(headers: Headers, upload: UploadRow | undefined): void {
+  if (!upload) return;
+  for (const [name, value] of Object.entries(reprDigestOf(upload))) headers.set(name, value);
+  if (upload.expiresAt) headers.set('Upload-Expires', new Date(upload.expiresAt).toUTCString());
 }

@@ -25,6 +25,8 @@ export interface Lease extends Hold {
   readonly signal: AbortSignal;
   /** Throws `LeaseLostError` when the lease lapsed: nothing may be written after that. */
   check(): void;
+  /** This work goes on after its request: the lease is kept until it ended, although it was released before. */
+  outlive(work: Promise<unknown>): void;
   /** Lets go. Never throws: a lease that can't be given back lapses. */
   release(): Promise<void>;
 }
@@ -129,6 +131,7 @@ export class Leases implements Locker {
 
   #hold(holder: Holder, { upload, usurped, validUntil }: Taken): Held {
     const stop = new AbortController();
+    let busy: Promise<unknown> | undefined;
     let wake!: () => void;
     const lease: Held = {
       holder,
@@ -144,9 +147,16 @@ export class Leases implements Locker {
         lease.end('lost');
         throw new LeaseLostError(upload.id);
       },
+      outlive: (work) => {
+        const ended: Promise<void> = work.then(noop, noop).then(() => {
+          if (busy === ended) busy = undefined;
+        });
+        busy = ended;
+      },
       release: async () => {
-        await this.#forget(lease);
-        wake();
+        const forget = () => this.#forget(lease).then(wake);
+        if (busy) void busy.then(forget);
+        else await forget();
       },
     };
     this.#held.get(upload.id)?.end('lost'); // lapsed in our own hands, e.g. while the database was away
@@ -196,6 +206,8 @@ export class Leases implements Locker {
     }
   }
 }
+
+const noop = (): void => undefined;
 
 const pause = (ms: number): Promise<unknown> => sleep(ms, undefined, { ref: false });
 

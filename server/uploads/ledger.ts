@@ -120,11 +120,17 @@ export async function findUpload(db: Db, id: string): Promise<UploadStanding | u
 /** Throws 404 for no upload, 410 for one that can't go on. */
 export function assertStanding(standing: UploadStanding | undefined): asserts standing is UploadStanding {
   if (!standing) throw notFound('No upload');
-  if (standing.upload.state === 'expired' || isPastExpiry(standing.upload))
-    throw gone('The upload expired. Start it again.');
-  if (standing.upload.state === 'terminated' || standing.abandoned)
-    throw gone('The upload was cancelled. Start it again.');
+  assertUnended(standing.upload);
+  if (standing.abandoned) throw cancelled();
 }
+
+/** Throws 410 for an upload that was given up, or that nobody went on with in time. */
+export function assertUnended(upload: UploadRow): void {
+  if (upload.state === 'expired' || isPastExpiry(upload)) throw gone('The upload expired. Start it again.');
+  if (upload.state === 'terminated') throw cancelled();
+}
+
+const cancelled = (): AppError => gone('The upload was cancelled. Start it again.');
 
 export const gone = (message: string): AppError => new AppError(410, 'upload_gone', message);
 
@@ -147,6 +153,7 @@ const LEDGER_COLUMNS = [
   'tailKey',
   'tailSize',
   'expiresAt',
+  'digest',
 ] as const satisfies (keyof UploadRow)[];
 
 /** What storage acknowledged and the ledger shall know from now on. */

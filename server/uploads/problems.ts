@@ -55,6 +55,12 @@ export function problemOfRefusal(status: number, text: string): AppError {
   return new AppError(status, 'header_invalid', `${text.trim() || 'The request is invalid'}.`);
 }
 
+/** Every byte is stored; what is left takes longer than an answer may. */
+export const assembling = (): AppError =>
+  new AppError(423, 'assembling', 'The upload is being put together or checked. Ask again with HEAD.', {
+    headers: { 'Retry-After': '5' },
+  });
+
 export const bad = (code: string, message: string): AppError => new AppError(400, code, message);
 export const tooLarge = (message: string): AppError => new AppError(413, 'upload_too_large', message);
 export const keyReused = (): AppError =>

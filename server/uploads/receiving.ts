@@ -1,13 +1,18 @@
 /** What every protocol does with an upload: append a request's body to it, and say where it stands. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { UploadRow } from '../../db/schema.ts';
 import { RequestBody } from './body.ts';
 import { readBodyDigest } from './digest.ts';
 import { currentExchange } from './exchange.ts';
 import type { Lease, Leases } from './leases.ts';
 import { isWhole, type UploadStanding } from './ledger.ts';
-import { keyReused, tooLarge } from './problems.ts';
+import { assembling, keyReused, tooLarge } from './problems.ts';
 import { quotaExceeded, quotaFor, quotaLeft } from './quota.ts';
 import type { LedgerStore } from './store.ts';
+
+/** How long a HEAD waits for another request that puts the upload together, and how often it looks. */
+const RIVAL_WAIT_MS = 5_000;
+const RIVAL_POLL_MS = 200;
 
 export interface ReceiveOptions {
   /** Bytes at the beginning of the body that arrived before. */
@@ -30,6 +35,18 @@ export interface Receiving {
 export function createReceiving(store: LedgerStore, leases: Leases): Receiving {
   const limits = store.ctx.config.uploads;
   const { idleTimeoutMs, maxSize } = limits;
+  const rivalWaitMs = Math.min(RIVAL_WAIT_MS, store.ctx.joinWaitMs);
+
+  /** The upload complete, by us or by whoever is at it. Throws 423 when that takes long. */
+  async function joined(upload: UploadRow): Promise<UploadRow> {
+    for (const deadline = Date.now() + rivalWaitMs; ;) {
+      const found = await store.join(upload);
+      if (found.state === 'complete') return found;
+      if (Date.now() >= deadline) throw assembling();
+      await sleep(RIVAL_POLL_MS, undefined, { ref: false });
+    }
+  }
+
   return {
     async receive(lease, limit, { skip = 0, voidsSurplus = false, handBack = false } = {}) {
       const { request, principal } = currentExchange();
@@ -66,7 +83,7 @@ export function createReceiving(store: LedgerStore, leases: Leases): Receiving {
         await store.durable(); // whoever wrote it may not have answered yet
         return upload;
       }
-      if (upload.kind === 'final' && upload.state === 'assembling') return store.join(upload);
+      if (upload.state === 'assembling') return upload.kind === 'final' ? store.join(upload) : joined(upload);
       const lease = await leases.acquire(upload.id);
       try {
         await store.getUpload(upload.id);

@@ -7,14 +7,22 @@ import type { AppError } from '../errors.ts';
 import { emit } from '../events/events.ts';
 import { assertWhole, type RequestBody } from './body.ts';
 import { advanceFinal, assertUnused, endPartials, partialsOf } from './concatenation.ts';
-import { objectDigest } from './digest.ts';
 import type { UploadHooks } from './hooks.ts';
 import type { Lease, Leases } from './leases.ts';
-import { joinInTime } from './joining.ts';
-import { commit, findUpload, gone, isPastExpiry, isWhole, type LedgerChanges } from './ledger.ts';
-import { tooLarge } from './problems.ts';
+import { inTime, joinInTime } from './joining.ts';
+import {
+  assertUnended,
+  commit,
+  findUpload,
+  gone,
+  isPastExpiry,
+  isWhole,
+  type LedgerChanges,
+} from './ledger.ts';
+import { assembling, tooLarge } from './problems.ts';
 import { currentExchange } from './exchange.ts';
 import { quotaExceeded, quotaFor, quotaLeft } from './quota.ts';
+import { objectDigest } from './repr-digest.ts';
 import { Room } from './room.ts';
 
 /** Parts of the running server that the stores need. */
@@ -75,13 +83,11 @@ export abstract class LedgerStore extends DataStore {
   /** Removes bytes that no ledger row knows, left by crashes an hour ago or more. Only what is ours. */
   abstract removeStrays(): Promise<void>;
 
-  /** The upload as the lease's holder sees it; completes a finish that a crash left open. Throws 410. */
+  /** The upload as the lease's holder sees it; completes a finish that a crash left open. Throws 410, 423. */
   override async getUpload(id: string): Promise<Upload> {
     const lease = this.#leases.held(id);
-    const { state } = lease.upload;
-    if (state === 'terminated') throw gone('The upload was cancelled. Start it again.');
-    if (state === 'expired' || isPastExpiry(lease.upload)) throw gone('The upload expired. Start it again.');
-    if (isWhole(lease.upload)) await this.finish(lease);
+    assertUnended(lease.upload);
+    if (isWhole(lease.upload)) await this.#finishInTime(lease);
     const { length, offset, createdAt } = lease.upload;
     return new Upload({
       id,
@@ -115,10 +121,20 @@ export abstract class LedgerStore extends DataStore {
     if (lease.upload.state === 'receiving') {
       await this.append(lease, body, handBack && !onSurplus);
       if (body.end === 'too_large') await onSurplus?.();
-      if (isWhole(lease.upload)) await this.finish(lease);
+      if (isWhole(lease.upload)) await this.#finishInTime(lease);
     } else while (await body.next()); // nothing may follow the last byte; its limit is 0
     assertWhole(body, lease.upload.id);
     return lease.upload.offset;
+  }
+
+  /** Reading a large object back takes longer than its request may: then it goes on without it. Throws 423. */
+  async #finishInTime(lease: Lease): Promise<void> {
+    const { id, digest } = lease.upload;
+    if (digest === null) return this.finish(lease);
+    const work = this.finish(lease);
+    lease.outlive(work);
+    const { logger, joinWaitMs: waitMs } = this.ctx;
+    if (!(await inTime(work, { logger, waitMs }, id))) throw assembling();
   }
 
   /**
@@ -130,18 +146,23 @@ export abstract class LedgerStore extends DataStore {
     if (lease.upload.state === 'receiving') await this.save(lease, { state: 'assembling' });
     const partials = kind === 'final' ? await this.#join(lease) : [];
     await this.assemble(lease.upload);
-    await this.#verify(lease);
+    const digest = await this.#verify(lease);
     lease.check();
     let accepted = true;
     // A partial that no final claims expires; everything else is there to stay.
     const expiresAt = kind === 'partial' ? Date.now() + this.ctx.config.uploads.expiresMs : null;
     const offset = lease.upload.length ?? lease.upload.offset;
-    await commit(this.ctx.db, lease, { state: 'complete', expiresAt, offset }, async (trx, upload) => {
-      await this.#tellProgress(trx, upload);
-      if (kind === 'partial') return;
-      if (kind === 'final') await endPartials(trx, id);
-      accepted = await this.#hooks.finish(trx, upload);
-    });
+    await commit(
+      this.ctx.db,
+      lease,
+      { state: 'complete', expiresAt, offset, digest },
+      async (trx, upload) => {
+        await this.#tellProgress(trx, upload);
+        if (kind === 'partial') return;
+        if (kind === 'final') await endPartials(trx, id);
+        accepted = await this.#hooks.finish(trx, upload);
+      },
+    );
     await this.durable();
     this.#progressAt.delete(id);
     for (const partial of partials) await this.#discardOrLeave(partial);
@@ -163,11 +184,17 @@ export abstract class LedgerStore extends DataStore {
     return partials;
   }
 
-  /** Completes a final upload, in this time or later; the upload as far as it is. */
-  join(final: UploadRow): Promise<UploadRow> {
+  /** Completes an upload that is `assembling`, in this time or later; the upload as far as it is. Throws 410. */
+  join(upload: UploadRow): Promise<UploadRow> {
     const { logger, joinWaitMs: waitMs } = this.ctx;
-    const complete = (id: string): Promise<unknown> => this.getUpload(id);
-    return joinInTime({ leases: this.#leases, logger, waitMs, complete }, final);
+    const complete = (lease: Lease): Promise<void> => this.finishLeft(lease);
+    return joinInTime({ leases: this.#leases, logger, waitMs, complete }, upload);
+  }
+
+  /** Completes a finish that was left open, however long that takes. Throws 410. */
+  async finishLeft(lease: Lease): Promise<void> {
+    assertUnended(lease.upload);
+    if (isWhole(lease.upload)) await this.finish(lease);
   }
 
   /** The last partial completes its final. Who fails or comes too late leaves it to the next HEAD, or the sweep. */
@@ -179,17 +206,17 @@ export abstract class LedgerStore extends DataStore {
     });
   }
 
-  /** Reads the object back when its client said what it must be; ends the upload when it is not that. */
-  async #verify(lease: Lease): Promise<void> {
+  /** Reads the object back when its client said or asked what it is: its digest. Ends the upload when it is not that. */
+  async #verify(lease: Lease): Promise<string | undefined> {
     const { digest, key } = lease.upload;
-    if (digest === null) return;
+    if (digest === null) return undefined;
     const whole = objectDigest(digest);
     for await (const chunk of await this.ctx.storage.read(key)) {
       lease.check();
       whole.update(chunk as Buffer);
     }
-    const failure = whole.end();
-    if (failure) await this.#reject(lease, failure);
+    const { found, failure } = whole.end();
+    return failure ? this.#reject(lease, failure) : found;
   }
 
   /** What came is not what was promised: nothing of it is kept. */

@@ -38,6 +38,7 @@ export function createTus(engine: Engine): Tus {
       'Retry-After',
       'Upload-Limit',
       'Tus-Checksum-Algorithm',
+      'Repr-Digest',
       ...DRAFT_FIELDS,
     ],
     onIncomingRequest: async (request, id) => {
@@ -92,7 +93,7 @@ export function createTus(engine: Engine): Tus {
 const DRAFT_FIELDS = ['Upload-Complete', 'Upload-Incomplete', 'Upload-Draft-Interop-Version'];
 
 /** RFC 9530 */
-const DIGEST_FIELDS = ['Content-Digest', 'Repr-Digest'];
+const DIGEST_FIELDS = ['Content-Digest', 'Repr-Digest', 'Want-Content-Digest', 'Want-Repr-Digest'];
 
 /** Read from Node's request where they count, by Express, or checked by ourselves. */
 const NOT_PASSED_ON = new Set([

@@ -51,6 +51,18 @@ it('answers the bytes, ranges of them, and 304', async () => {
   expect((await get(id, { Range: 'bytes=10-' })).status).toBe(416);
 });
 
+it('tells the digests that it knows', async () => {
+  const digest = 'sha-256=:hNiYd/Dtg8pcmHsGFYkNsVYDfMmOhfB7dzgwmPSWAX4=:';
+  const id = await upload({ digest });
+  const wish = { 'Want-Content-Digest': 'sha-256=1' };
+  expect((await get(id)).headers).toMatchObject({ 'repr-digest': digest });
+  expect((await get(id)).headers['content-digest']).toBeUndefined();
+  expect((await get(id, wish)).headers).toMatchObject({ 'repr-digest': digest, 'content-digest': digest });
+  const part = (await get(id, { ...wish, Range: 'bytes=2-4' })).headers;
+  expect([part['repr-digest'], part['content-digest']]).toEqual([digest, undefined]);
+  expect((await get(await upload(), wish)).headers['repr-digest']).toBeUndefined();
+});
+
 it('answers nobody else, and nothing that is not complete', async () => {
   expect((await get(await upload(), {}, 'bob')).status).toBe(404);
   expect((await get('nope')).status).toBe(404);

@@ -108,8 +108,32 @@ describe.each(STORAGES)('digests on %s', (storage) => {
     expect((await tus('HEAD', bad.url)).status).toBe(410);
     expect(engine.finished).not.toContain(bad.id);
 
+    expect((await tus('HEAD', good.url)).headers.get('repr-digest')).toBe(
+      `sha-256=:${hash('sha256', bytes)}:`,
+    );
     const malformed = await tus('POST', engine.url, { 'Upload-Length': '1', 'Repr-Digest': 'sha-256' });
     expect([malformed.status, malformed.code]).toEqual([400, 'digest_invalid']);
+  });
+
+  it('tells the digest that was wanted with the creation, once all is there', async () => {
+    const wish = { 'Want-Repr-Digest': 'md5=1, sha-256=10' };
+    const whole = `sha-256=:${hash('sha256', bytes)}:`;
+    const { url, id } = await createUpload(engine, bytes.length, wish);
+    const first = await patch(url, 0, bytes.subarray(0, 9 * MiB));
+    expect([first.status, first.headers.get('repr-digest')]).toEqual([204, null]);
+    expect((await tus('HEAD', url)).headers.get('repr-digest')).toBeNull();
+    const last = await patch(url, 9 * MiB, bytes.subarray(9 * MiB));
+    expect([last.status, last.headers.get('repr-digest')]).toEqual([204, whole]);
+    expect((await tus('HEAD', url)).headers.get('repr-digest')).toBe(whole);
+    expect(engine.finished.filter((done) => done === id)).toHaveLength(1);
+
+    const draft = await tus(
+      'POST',
+      engine.url,
+      { ...wish, 'Tus-Resumable': undefined, 'Upload-Complete': '?1' },
+      bytes,
+    );
+    expect([draft.status, draft.headers.get('repr-digest')]).toEqual([201, whole]);
   });
 });
 

@@ -31,6 +31,9 @@ import { s3Environment, startS3 } from '../services/s3.ts';
 
 export type StorageName = 'disk' | 's3';
 
+/** For suites that run on both: the real disk, and a real S3 server. */
+export const STORAGES: StorageName[] = ['disk', 's3'];
+
 /** Where uploads live, while servers come and go. */
 export interface Ground {
   database: TestDatabase;
@@ -124,6 +127,26 @@ export async function startEngine(ground: Ground, options: EngineOptions = {}): 
   };
 }
 
+/** What the tests of one file or block work on. */
+export interface Stage {
+  ground: Ground;
+  engine: Engine;
+}
+
+/** A ground and an engine on it, from before the first test of this block to after its last. */
+export function useEngine(storage: StorageName = 'disk', options: EngineOptions = {}): Stage {
+  const stage = {} as Stage;
+  beforeAll(async () => {
+    stage.ground = await openGround('sqlite', storage);
+    stage.engine = await startEngine(stage.ground, options);
+  }, 180_000); // the first one starts the S3 server
+  afterAll(async () => {
+    await stage.engine?.close();
+    await stage.ground?.close();
+  });
+  return stage;
+}
+
 async function listen(app: express.Express, port: number): Promise<Server> {
   const server = createServer({ requestTimeout: 0 }, app).listen(port, '127.0.0.1');
   await once(server, 'listening');
@@ -195,5 +218,13 @@ export const patch = (url: string, offset: number, body: Body, headers: Record<s
   tus('PATCH', url, { 'Upload-Offset': String(offset), ...headers }, body);
 
 export const offsetOf = (answer: Answer): number => Number(answer.headers.get('upload-offset') ?? NaN);
+
+/** Everything that storage holds of an upload, finished or not. */
+export async function keysOf({ storage }: Pick<Engine, 'storage'>, ...ids: string[]): Promise<string[]> {
+  const keys: string[] = [];
+  for (const prefix of ['incoming/', 'partials/', 'media/'])
+    for await (const { key } of storage.list(prefix)) if (ids.some((id) => key.includes(id))) keys.push(key);
+  return keys;
+}
 
 export const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');

@@ -1,4 +1,4 @@
-/** Final uploads that take long to put together: what clients are told meanwhile, and what kills and rivals leave of them. */
+/** Uploads that take long to put together or to check: what clients are told meanwhile, and what kills and rivals leave of them. */
 import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -91,6 +91,40 @@ describe('on S3, where copying takes as long as we want', () => {
     expect(await engine.digest(idOf(url))).toBe(sha256(bytes));
     expect(await finishes(ground.database.db, idOf(url))).toBe(1);
   });
+
+  it.each(['tus', 'the draft'])(
+    'of an upload that is read back for its digest tells with 423 that it goes on, in %s',
+    async (protocol) => {
+      const draft = {
+        'Tus-Resumable': undefined,
+        'Content-Type': 'application/partial-upload',
+        'Upload-Complete': '?1',
+      };
+      const body = bytes.subarray(0, 9 * MiB);
+      const { url, id } = await createUpload(engine, body.length, { 'Want-Repr-Digest': 'sha-256=1' });
+      gate = new Promise((resolve) => (open = resolve));
+      proxy.rule = async ({ operation }) => {
+        if (operation === 'GetObject') await gate;
+        return 'pass' as const;
+      };
+      const wish = { 'Upload-Offset': '0', ...(protocol === 'tus' ? {} : draft) };
+      const last = await tus('PATCH', url, wish, body);
+      expect([last.status, last.code]).toEqual([protocol === 'tus' ? 423 : 503, 'assembling']);
+      const head = await tus('HEAD', url);
+      expect([head.status, head.headers.get('upload-offset')]).toEqual([423, null]);
+      expect(Number(head.headers.get('retry-after'))).toBeGreaterThan(0);
+      expect((await engine.media(id)).status).toBe('uploading');
+      open();
+      const told = await eventually(async () => {
+        const answer = await tus('HEAD', url);
+        return answer.status === 200 && answer;
+      });
+      expect(offsetOf(told)).toBe(body.length);
+      expect(told.headers.get('repr-digest')).toMatch(/^sha-256=/);
+      expect((await patch(url, body.length, '')).status).toBe(204); // a client that heard nothing asks once more
+      expect(await finishes(ground.database.db, id)).toBe(1);
+    },
+  );
 
   it('is put together by who comes next when its server is killed while it copies', async () => {
     const child = await startKillable(ground, { S3_ENDPOINT: proxy.url });

@@ -2,6 +2,7 @@
 import type { UploadRow } from '../../../db/schema.ts';
 import type { Config } from '../../config.ts';
 import type { AppError } from '../../errors.ts';
+import { reprDigestOf } from '../repr-digest.ts';
 import type { Answer } from '../response.ts';
 import type { Dialect } from './dialect.ts';
 import { formatBoolean, formatIntegers } from './fields.ts';
@@ -49,6 +50,7 @@ export function createAnswers(dialect: Dialect, config: Config['uploads'], commo
     ...completeness(upload.state === 'complete'),
     'Upload-Offset': String(upload.offset),
     ...limits(upload),
+    ...reprDigestOf(upload),
   });
 
   return {

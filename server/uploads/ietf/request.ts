@@ -3,10 +3,10 @@ import type { UploadRow } from '../../../db/schema.ts';
 import { AppError } from '../../errors.ts';
 import type { Wish } from '../creation.ts';
 import { readIdempotencyKey } from '../creation.ts';
-import { readReprDigest } from '../digest.ts';
 import { header, type Exchange } from '../exchange.ts';
 import { describeFile, parseMetadata } from '../metadata.ts';
 import { bad } from '../problems.ts';
+import { readReprDigest } from '../repr-digest.ts';
 import { PARTIAL_UPLOAD, type Dialect } from './dialect.ts';
 import { parseBoolean, parseInteger } from './fields.ts';
 import { metadataOf } from './metadata.ts';
@@ -82,7 +82,7 @@ export function readDraftWish(exchange: Exchange, content: Content, metadataMax:
     metadata,
     file: describeFile(parseMetadata(metadata ?? '', metadataMax)),
     concat: null,
-    digest: readReprDigest(header(exchange, 'repr-digest')),
+    digest: readReprDigest(exchange.request.headers),
     idempotencyKey: readIdempotencyKey(exchange),
     hasBody: true,
     resumes: true,
