@@ -55,8 +55,7 @@ describe.each(DIALECTS)('a worker on %s', (dialect) => {
     transact(db, (trx) => queue.add(trx, { key, task: 'do', mediaId: 'm1', owner: 'ann', ...job }));
   const row = (key: string) =>
     db.selectFrom('job').selectAll().where('key', '=', key).executeTakeFirstOrThrow();
-  const until = (key: string, status: string) =>
-    eventually(async () => (await row(key)).status === status);
+  const until = (key: string, status: string) => eventually(async () => (await row(key)).status === status);
   const note = (name: string) => (trx: Trx) =>
     trx
       .insertInto('setting')

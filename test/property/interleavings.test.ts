@@ -36,33 +36,41 @@ describe.each(DIALECTS)(`any interleaving on %s (SEED=${seed})`, (dialect) => {
       if (status === 'failed' && errorCode === 'worker_lost') expect(world.died).toContain(key);
   };
 
-  it('does what the model says, step by step', async () => {
-    const history = fc.asyncProperty(actions, async (list) => {
-      const world = await newWorld(database.db);
-      const model = newModel();
-      for (const action of list) {
-        const leases = [...world.leases];
-        const answer = await attempt(world, action);
-        expect(answer).toEqual(predict(model, action, leases, answer));
-        await compare(world, model);
-      }
-      await check(world);
-    });
-    await fc.assert(history, { seed, numRuns: rounds });
-  }, TIMEOUT_MS);
+  it(
+    'does what the model says, step by step',
+    async () => {
+      const history = fc.asyncProperty(actions, async (list) => {
+        const world = await newWorld(database.db);
+        const model = newModel();
+        for (const action of list) {
+          const leases = [...world.leases];
+          const answer = await attempt(world, action);
+          expect(answer).toEqual(predict(model, action, leases, answer));
+          await compare(world, model);
+        }
+        await check(world);
+      });
+      await fc.assert(history, { seed, numRuns: rounds });
+    },
+    TIMEOUT_MS,
+  );
 
-  it('keeps its promises when several act at the same time', async () => {
-    const together = fc.asyncProperty(actions, actions, actions, async (...actors) => {
-      const world = await newWorld(database.db);
-      const ends = await Promise.allSettled(
-        actors.map(async (list) => {
-          for (const action of list) await attempt(world, action);
-        }),
-      );
-      for (const end of ends) if (end.status === 'rejected') throw end.reason;
-      await check(world);
-    });
-    // The order of what happens at the same time is never the same again: shrinking would tell of another failure.
-    await fc.assert(together, { seed, numRuns: rounds, endOnFailure: true });
-  }, TIMEOUT_MS);
+  it(
+    'keeps its promises when several act at the same time',
+    async () => {
+      const together = fc.asyncProperty(actions, actions, actions, async (...actors) => {
+        const world = await newWorld(database.db);
+        const ends = await Promise.allSettled(
+          actors.map(async (list) => {
+            for (const action of list) await attempt(world, action);
+          }),
+        );
+        for (const end of ends) if (end.status === 'rejected') throw end.reason;
+        await check(world);
+      });
+      // The order of what happens at the same time is never the same again: shrinking would tell of another failure.
+      await fc.assert(together, { seed, numRuns: rounds, endOnFailure: true });
+    },
+    TIMEOUT_MS,
+  );
 });
