@@ -20,8 +20,8 @@ export const TYPES: Record<string, string> = {
 const AT_ONCE = 4;
 
 /**
- * Stores all files of `folder`; resolves with the commit that makes them visible. When storing fails or is aborted,
- * what was stored is removed. (What a killed process leaves is removed by the `tidy` job.)
+ * Stores all files of `folder`; resolves with the commit that makes them visible. When storing fails, what was stored is
+ * removed. (What a killed process leaves is removed by the `tidy` job.)
  */
 export async function publish(
   ctx: StepContext,
@@ -29,20 +29,32 @@ export async function publish(
   kind: OutputKind,
   details: NewOutput['details'],
 ): Promise<Commit> {
-  const { media, storage } = ctx;
+  const { media } = ctx;
   const id = newOutputId();
   const prefix = outputPrefix(media.id, id);
   let bytes: number;
   try {
     bytes = await storeFolder(ctx, folder, prefix);
   } catch (error) {
-    await storage
-      .deletePrefix(prefix)
-      .catch((err: unknown) => ctx.logger.warn({ err, prefix }, 'left behind, to be tidied later'));
+    await withdrawFiles(ctx, prefix);
     throw error;
   }
   const { id: mediaId, attempt: mediaAttempt, owner } = media;
   return (trx) => publishOutput(trx, { id, mediaId, mediaAttempt, owner, kind, prefix, bytes, details });
+}
+
+/**
+ * Removes what an attempt that failed has stored. One that was told to stop doesn't: storage may be slow, and whatever
+ * ended it (a cancel, a deletion, the media's next attempt) has a job that removes what no row names.
+ */
+export async function withdrawFiles(
+  { storage, signal, logger }: Pick<StepContext, 'storage' | 'signal' | 'logger'>,
+  prefix: string,
+): Promise<void> {
+  if (signal.aborted) return;
+  await storage
+    .deletePrefix(prefix)
+    .catch((err: unknown) => logger.warn({ err, prefix }, 'left behind, to be tidied later'));
 }
 
 async function storeFolder(ctx: StepContext, folder: string, prefix: string): Promise<number> {

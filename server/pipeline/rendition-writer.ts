@@ -57,7 +57,8 @@ export class RenditionWriter {
   /** An earlier attempt's initialization segment below `prefix` is the one that this attempt writes. */
   async continues(prefix: string): Promise<boolean> {
     try {
-      const stored = await buffer(await this.#ctx.storage.read(`${prefix}${this.name}/init.mp4`));
+      const { storage, signal } = this.#ctx;
+      const stored = await buffer(await storage.read(`${prefix}${this.name}/init.mp4`, undefined, signal));
       return stored.equals(await this.#init());
     } catch (error) {
       if (error instanceof ObjectMissingError) return false;

@@ -28,7 +28,7 @@ export function taskOf(step: Step, ctx: Context, ffmpeg: Ffmpeg): Task {
     if (!media || !isIn(media, job.mediaAttempt, WANTED)) return undefined;
     try {
       return await withScratch(ctx.config.encoding.scratchDir, job, async (scratch, name) => {
-        await reserve(ctx.config.encoding, name, await needs(ctx, step, media));
+        await reserve(ctx.config.encoding, name, await needs(ctx, step, media, jobContext.signal));
         const commit = await step.run(stepContext(ctx, ffmpeg, jobContext, media, scratch));
         return commitStep(ctx, media, commit);
       });
@@ -38,10 +38,16 @@ export function taskOf(step: Step, ctx: Context, ffmpeg: Ffmpeg): Task {
   };
 }
 
-async function needs({ config, storage }: Context, step: Step, media: MediaRow): Promise<Needs> {
+async function needs(
+  { config, storage }: Context,
+  step: Step,
+  media: MediaRow,
+  signal: AbortSignal,
+): Promise<Needs> {
   const source = media.source ? (JSON.parse(media.source) as Source) : undefined;
   const remote = storage.driver === 's3';
-  const size = source?.size ?? (remote && media.sourceKey ? (await storage.stat(media.sourceKey))?.size : 0);
+  const unknown = remote && !source && media.sourceKey;
+  const size = unknown ? (await storage.stat(unknown, signal))?.size : source?.size;
   return needsOf(step, { size: size ?? 0, source }, config.encoding, remote);
 }
 

@@ -45,6 +45,8 @@ export class ToolError extends Error {
 
 /** What nice, prlimit and shells exit with when there is no such program. */
 const NOT_FOUND = 127;
+/** Stall times that frames may go on while time doesn't. */
+const PATIENCE = 10;
 const LOG_LINES = 40;
 const LOG_LINE_LENGTH = 500;
 /** Characters of standard output that are kept; ffprobe's answer on a sane file has a few thousand. */
@@ -123,7 +125,9 @@ function watchdog({ signal, wallMs, stallMs, most }: Limits, stop: (why: ToolEnd
     if (stallMs && !fasting) stall = setTimeout(() => stop('stalled'), stallMs);
   };
   alive();
-  const best = new Map<string, number>();
+  let frames = 0;
+  let time = 0;
+  let timeMoved = Date.now();
   return {
     alive,
     /** It has nothing to read (true), or has again: only then it can stall. */
@@ -131,14 +135,24 @@ function watchdog({ signal, wallMs, stallMs, most }: Limits, stop: (why: ToolEnd
       fasting = is;
       alive();
     },
-    /** A run that only repeats the same numbers is as good as dead. */
+    /**
+     * A run that only repeats the same numbers is as good as dead. So is one that makes more and more frames of the same
+     * time, but not at once: a sound that lies far before its picture is where FFmpeg's time is, until the picture comes.
+     */
     sawProgress(line: string) {
-      const [, key = '', value = ''] = /^(frame|out_time_us|total_size)=(\d+)$/.exec(line.trim()) ?? [];
-      if (key === 'frame' && most && Number(value) > most.frames) stop('flooded');
-      if (key === 'out_time_us' && most && Number(value) > most.seconds * 1e6) stop('flooded');
-      if (!key || Number(value) <= (best.get(key) ?? 0)) return;
-      best.set(key, Number(value));
-      alive();
+      const [, key = '', digits = ''] = /^(frame|out_time_us)=(\d+)$/.exec(line.trim()) ?? [];
+      const value = Number(digits);
+      if (key === 'out_time_us' && value > time) {
+        if (most && value > most.seconds * 1e6) stop('flooded');
+        time = value;
+        timeMoved = Date.now();
+        alive();
+      }
+      if (key === 'frame' && value > frames) {
+        if (most && value > most.frames) stop('flooded');
+        frames = value;
+        if (!time || Date.now() - timeMoved < PATIENCE * (stallMs ?? 0)) alive();
+      }
     },
     close() {
       clearTimeout(wall);

@@ -5,7 +5,6 @@ import { pipeline } from 'node:stream/promises';
 import type { HlsDetails } from '../hls/model.ts';
 import { shown } from '../hls/multivariant.ts';
 import { hlsOutputs } from '../media/growing.ts';
-import type { Storage } from '../storage/storage.ts';
 import type { MediaState, StepContext } from './step.ts';
 
 export interface StoredSegment {
@@ -51,13 +50,13 @@ export async function storedStream({ db, media }: Pick<StepContext, 'db' | 'medi
 
 /** A rendition of it, by its name. */
 export async function storedRendition(
-  storage: Storage,
+  { storage, signal }: Pick<StepContext, 'storage' | 'signal'>,
   { folders }: StoredStream,
   name: string,
 ): Promise<StoredRendition> {
   const folder = folders.get(name);
   if (folder === undefined) throw new Error(`no rendition ${name}`);
-  const playlist = await text(await storage.read(`${folder}index.m3u8`));
+  const playlist = await text(await storage.read(`${folder}index.m3u8`, undefined, signal));
   let start = 0;
   const segments = [...playlist.matchAll(/^#EXTINF:([\d.]+),[^\n]*\n([\w-]+\.m4s)$/gm)].map(
     ([, seconds = '', uri = '']) => {

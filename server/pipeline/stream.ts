@@ -17,6 +17,7 @@ import { outputPrefix } from '../storage/storage.ts';
 import { Unfit } from './copying.ts';
 import type { PlannedAudio, PlannedVideo, StreamPlan } from './encode.ts';
 import type { Segment } from './pieces.ts';
+import { withdrawFiles } from './publish.ts';
 import { Differs, RenditionWriter } from './rendition-writer.ts';
 import type { StepContext } from './step.ts';
 
@@ -154,11 +155,7 @@ async function withdraw(ctx: StepContext, place: Place | undefined, error: unkno
     await ctx.commit(async (trx) => {
       await trx.deleteFrom('output').where('id', '=', place.id).execute();
     });
-  await ctx.storage
-    .deletePrefix(place.prefix)
-    .catch((err: unknown) =>
-      ctx.logger.warn({ err, prefix: place.prefix }, 'left behind, to be tidied later'),
-    );
+  await withdrawFiles(ctx, place.prefix);
 }
 
 function rowOf(

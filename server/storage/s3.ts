@@ -12,7 +12,7 @@ import {
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { addAbortSignal, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import {
   ObjectMissingError,
@@ -73,8 +73,9 @@ export class S3Storage implements Storage {
     return this.#prefix + key;
   }
 
-  async stat(key: string): Promise<ObjectStat | undefined> {
-    const head = await this.client.send(new HeadObjectCommand(this.#at(key))).catch(missing);
+  async stat(key: string, signal?: AbortSignal): Promise<ObjectStat | undefined> {
+    const command = new HeadObjectCommand(this.#at(key));
+    const head = await this.client.send(command, { abortSignal: signal }).catch(missing);
     if (!head) return undefined;
     return {
       size: head.ContentLength ?? 0,
@@ -90,7 +91,8 @@ export class S3Storage implements Storage {
     });
     const found = await this.client.send(command, { abortSignal: signal }).catch(missing);
     if (!found?.Body) throw new ObjectMissingError(key);
-    return found.Body as Readable; // on Node the SDK's body is an IncomingMessage
+    const body = found.Body as Readable; // on Node the SDK's body is an IncomingMessage
+    return signal ? addAbortSignal(signal, body) : body;
   }
 
   async put(

@@ -25,8 +25,11 @@ export interface PutOptions {
 export interface Storage {
   readonly driver: 'disk' | 's3';
   /** Undefined when there is no such object; throws on any other failure. */
-  stat(key: string): Promise<ObjectStat | undefined>;
-  /** Bytes of an object or of a range of it. Throws `ObjectMissingError`. The caller must consume or destroy it. */
+  stat(key: string, signal?: AbortSignal): Promise<ObjectStat | undefined>;
+  /**
+   * Bytes of an object or of a range of it; the signal ends them also while they flow. Throws `ObjectMissingError`. The
+   * caller must consume or destroy it.
+   */
   read(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Readable>;
   /** Stores an object whole or not at all. */
   put(key: string, body: Buffer | string, options?: PutOptions, signal?: AbortSignal): Promise<void>;

@@ -1,6 +1,7 @@
 /** However a run must end, FFmpeg ends with it. */
 import { execa } from 'execa';
-import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -8,6 +9,7 @@ import { loadConfig } from '../../server/config.ts';
 import { createFfmpeg, type FfmpegRun } from '../../server/pipeline/ffmpeg.ts';
 import { spawnTool, ToolError } from '../../server/pipeline/spawn.ts';
 import { makeClip } from '../media.ts';
+import { processesWith } from '../processes.ts';
 
 let dir: string;
 let clip: string;
@@ -25,16 +27,6 @@ const endless = (marker: string): FfmpegRun => ({
   ...{ source: clip, scratch: dir, wallMs: 60_000, inputOptions: ['-stream_loop', '-1', '-re'] },
   outputs: [{ options: ['-c', 'copy', '-f', 'matroska', '-metadata', `title=${marker}`], path: 'out.mkv' }],
 });
-
-/** Numbers of the processes whose command line has the marker. */
-async function processesWith(marker: string): Promise<number[]> {
-  const found: number[] = [];
-  for (const name of (await readdir('/proc')).filter((n) => /^\d+$/.test(n))) {
-    const line = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
-    if (line.includes(marker)) found.push(Number(name));
-  }
-  return found;
-}
 
 /** Waits for what the kernel does in its own time after a kill; gives up in the end. */
 async function allGone(marker: string): Promise<number[]> {
@@ -153,19 +145,33 @@ describe.each(['off', 'auto'] as const)('sandbox %s', (sandbox) => {
 
 describe('the watchdog', () => {
   const command = (script: string) => ({ file: 'sh', args: ['-c', script], cwd: undefined, source: '' });
-  it('ends a run that repeats itself', async () => {
-    const run = spawnTool(command('while :; do echo frame=7 >&3; sleep 0.05; done'), {
-      wallMs: 20_000,
-      stallMs: 500,
-    });
+  const print = (lines: string[]) => lines.map((line) => `echo "${line}" >&3`).join('; ');
+  it.each([
+    ['repeats itself', ['frame=7']],
+    ['writes frames and bytes, but at one point of time', ['frame=$i', 'total_size=$i', 'out_time_us=40000']],
+    ['has no time, and always the same frame', ['frame=7', 'total_size=$i', 'out_time_us=N/A']],
+  ])('ends a run that %s', async (_, lines) => {
+    const script = `i=0; while :; do i=$((i+1)); ${print(lines)}; sleep 0.05; done`;
+    const run = spawnTool(command(script), { wallMs: 60_000, stallMs: 200 });
     await expect(run).rejects.toMatchObject({ end: 'stalled', exitStatus: 'SIGKILL' });
   });
-  it('lets a run live that goes on', async () => {
-    const script = 'for i in 1 2 3 4 5 6; do echo frame=$i >&3; sleep 0.2; done; echo done';
-    expect(await spawnTool(command(script), { wallMs: 20_000, stallMs: 800 })).toEqual({
-      stdout: 'done',
-      log: '',
-    });
+  it.each([
+    ['frames where there is no time', ['frame=$i', 'out_time_us=N/A']],
+    ['time', ['frame=7', 'out_time_us=$i']],
+  ])('lets a run live that goes on by %s', async (_, lines) => {
+    const script = `for i in 1 2 3 4 5 6; do ${print(lines)}; sleep 0.5; done; echo done`;
+    const ended = await spawnTool(command(script), { wallMs: 60_000, stallMs: 2_000 });
+    expect(ended).toEqual({ stdout: 'done', log: '' });
+  });
+  it('ends no run that waits for its input, but one that does nothing with it', async () => {
+    const limits = { wallMs: 60_000, stallMs: 2_000 };
+    const late = async function* (): AsyncGenerator<Buffer> {
+      await sleep(3_000);
+      yield Buffer.from('late');
+    };
+    expect(await spawnTool(command('cat'), { ...limits, stdin: late() })).toMatchObject({ stdout: 'late' });
+    const idle = spawnTool(command('sleep 60'), { ...limits, stdin: late() });
+    await expect(idle).rejects.toMatchObject({ end: 'stalled' });
   });
   it('ends a run that writes more than can be', async () => {
     for (const line of ['frame=$i', 'out_time_us=${i}000000']) {

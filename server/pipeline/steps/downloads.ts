@@ -66,7 +66,7 @@ async function mux(ctx: StepContext, stream: StoredStream, names: string[], endi
   ctx.progress({ percent: 0, stage });
   let duration = 0;
   for (const [n, name] of names.entries()) {
-    const rendition = await storedRendition(ctx.storage, stream, name);
+    const rendition = await storedRendition(ctx, stream, name);
     duration ||= rendition.duration;
     await fetchRendition(ctx, rendition, join(scratch, `${n}.mp4`));
   }

@@ -56,13 +56,13 @@ function wholeDetails({ details }: HlsOutput, segments: ReadonlyMap<string, Stor
 }
 
 async function storePlaylists(
-  { storage }: StepContext,
+  { storage, signal }: StepContext,
   { prefix }: HlsOutput,
   details: HlsDetails,
   segments: ReadonlyMap<string, StoredSegment[]>,
 ): Promise<void> {
   const put = (name: string, file: string, text: string): Promise<void> =>
-    storage.put(`${prefix}${name}/${file}`, text, { contentType: TYPES['.m3u8'] ?? '' });
+    storage.put(`${prefix}${name}/${file}`, text, { contentType: TYPES['.m3u8'] ?? '' }, signal);
   for (const { name } of [...details.variants, ...details.audio])
     await put(name, 'index.m3u8', playlistOf(segments.get(name) ?? [], false));
   for (const { name } of details.variants)

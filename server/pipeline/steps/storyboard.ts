@@ -26,7 +26,7 @@ export const storyboardStep: Step = {
     const stream = await storedStream(ctx);
     // The smallest rung has the pixels that tiles need, and fewest bytes to fetch.
     const rung = stream.details.variants.reduce((a, b) => (b.width * b.height < a.width * a.height ? b : a));
-    const rendition = await storedRendition(ctx.storage, stream, rung.name);
+    const rendition = await storedRendition(ctx, stream, rung.name);
     const plan = planStoryboard(rendition.duration, rung);
     const segments = neededSegments(rendition.segments, plan.times);
     const path = join(ctx.scratch, 'rung.mp4');

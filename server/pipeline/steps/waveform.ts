@@ -21,7 +21,7 @@ export const waveformStep: Step = {
     ctx.progress({ percent: 0, stage: 'Drawing the waveform' });
     const stream = await storedStream(ctx);
     const { name = '' } = stream.details.audio[0] ?? {};
-    const rendition = await storedRendition(ctx.storage, stream, name);
+    const rendition = await storedRendition(ctx, stream, name);
     const path = join(ctx.scratch, 'sound.mp4');
     await fetchRendition(ctx, rendition, path);
     const samplesPerPixel = Math.max(SMALLEST, Math.ceil((rendition.duration * SAMPLE_RATE) / POINTS));
