@@ -1,16 +1,25 @@
 /** Feeds an HLS stream to a <video>: by the browser itself on Safari, by hls.js elsewhere. */
-import Hls, { ErrorTypes, type ErrorData } from 'hls.js';
+import Hls, {
+  ErrorTypes,
+  Events,
+  PlaylistLevelType,
+  type ErrorData,
+  type HlsConfig,
+  type InitPTSFoundData,
+} from 'hls.js';
+import { handOver, mayHandOver } from './handover.ts';
 import type { Renditions } from './renditions.ts';
 
 export interface Playing {
-  /** Undefined where the browser plays HLS itself. */
-  hls: Hls | undefined;
+  /** Call it when there may be better renditions than those that play: moves on to them. */
+  look(): void;
   stop(): void;
 }
 
 /** Recoveries from decoding errors in a row before it gives up. */
 const MEDIA_RECOVERIES = 3;
 const NETWORK_RETRY_MS = 3_000;
+const CONFIG: Partial<HlsConfig> = { capLevelToPlayerSize: true, backBufferLength: 60 };
 
 /** `onBroken` gets a sentence when playing can't go on. */
 export function playHls(
@@ -22,47 +31,149 @@ export function playHls(
   if (isSafari() || !Hls.isSupported()) {
     video.src = url;
     video.addEventListener('error', () => onBroken('This browser can’t play the stream.'));
-    return { hls: undefined, stop: () => video.removeAttribute('src') };
+    return { look: () => undefined, stop: () => video.removeAttribute('src') };
   }
-  const hls = new Hls({ capLevelToPlayerSize: true, backBufferLength: 60 });
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  renditions.follow(hls);
-  hls.on(
-    Hls.Events.ERROR,
-    recover(hls, (again) => (timer = setTimeout(again, NETWORK_RETRY_MS)), onBroken),
-  );
-  hls.loadSource(url);
-  hls.attachMedia(video);
-  return {
-    hls,
-    stop() {
-      clearTimeout(timer);
-      hls.destroy();
-    },
-  };
+  return new HlsPlayer(video, url, renditions, onBroken);
 }
 
 /** Only Safari has AirPlay's event; its own player saves battery and does AirPlay. Chrome's own HLS has no quality menu. */
 const isSafari = (): boolean => 'WebKitPlaybackTargetAvailabilityEvent' in window;
 
-/** hls.js retries by itself first; a fatal error is what is left when that did not help. */
-function recover(hls: Hls, later: (again: () => void) => void, onBroken: (sentence: string) => void) {
-  let recoveries = 0;
-  hls.on(Hls.Events.FRAG_BUFFERED, () => (recoveries = 0));
-  return (_event: string, error: ErrorData): void => {
+class HlsPlayer implements Playing {
+  readonly #video: HTMLVideoElement;
+  readonly #url: string;
+  readonly #renditions: Renditions;
+  readonly #onBroken: (sentence: string) => void;
+  readonly #stopped = new AbortController();
+  #hls: Hls;
+  /** Addresses of what plays. */
+  #addresses = '';
+  #timeline: InitPTSFoundData | undefined;
+  #looking = false;
+  #lookAgain = false;
+  #recoveries = 0;
+
+  constructor(
+    video: HTMLVideoElement,
+    url: string,
+    renditions: Renditions,
+    onBroken: (sentence: string) => void,
+  ) {
+    this.#video = video;
+    this.#url = url;
+    this.#renditions = renditions;
+    this.#onBroken = onBroken;
+    this.#hls = new Hls(CONFIG);
+    this.#follow(this.#hls);
+    this.#hls.on(Events.MANIFEST_PARSED, (_, { levels }) => renditions.show(this.#hls, levels));
+    this.#hls.on(Events.MANIFEST_LOADED, (_, { levels, audioTracks, subtitles = [] }) => {
+      this.#addresses = keyOf([...levels, ...audioTracks, ...subtitles].map((each) => each.url));
+    });
+    this.#hls.loadSource(url);
+    this.#hls.attachMedia(video);
+  }
+
+  look(): void {
+    if (this.#looking) this.#lookAgain = true;
+    else void this.#look();
+  }
+
+  stop(): void {
+    this.#stopped.abort();
+    this.#hls.destroy();
+  }
+
+  #follow(hls: Hls): void {
+    hls.on(Events.INIT_PTS_FOUND, (_, data) => data.id === PlaylistLevelType.MAIN && (this.#timeline = data));
+    hls.on(Events.FRAG_BUFFERED, () => (this.#recoveries = 0));
+    hls.on(Events.ERROR, (_, error) => this.#recover(hls, error));
+  }
+
+  /** Looks until it has seen the newest, and waits for a moment at which moving on doesn't hurt. */
+  async #look(): Promise<void> {
+    const { signal } = this.#stopped;
+    this.#looking = true;
+    do {
+      this.#lookAgain = false;
+      try {
+        if (this.#addresses) await this.#moveOn(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        console.warn('other renditions could not be loaded yet', error);
+        this.#lookAgain = true;
+        await sleep(NETWORK_RETRY_MS);
+      }
+    } while (this.#lookAgain && !signal.aborted);
+    this.#looking = false;
+  }
+
+  async #moveOn(signal: AbortSignal): Promise<void> {
+    if ((await readAddresses(this.#url, signal)) === this.#addresses) return;
+    await this.#rightMoment(signal);
+    const [addresses, timeline] = [await readAddresses(this.#url, signal), this.#timeline];
+    if (!timeline || addresses === this.#addresses) return;
+    const { video, url, renditions } = { video: this.#video, url: this.#url, renditions: this.#renditions };
+    const chooseLevel = (heights: number[]): number => renditions.sameAs(heights);
+    const from = this.#hls;
+    const next = await handOver({ video, from, url, config: CONFIG, timeline, chooseLevel }, signal);
+    this.#hls = next;
+    this.#addresses = addresses;
+    this.#follow(next);
+    renditions.show(next, next.levels);
+  }
+
+  async #rightMoment(signal: AbortSignal): Promise<void> {
+    while (!this.#timeline || !mayHandOver(this.#video)) await anyEvent(this.#video, MOMENTS, signal);
+  }
+
+  /** hls.js retries by itself first; a fatal error is what is left when that did not help. */
+  #recover(hls: Hls, error: ErrorData): void {
     if (!error.fatal) return;
     const status = error.response?.code ?? 0;
     if (error.type === ErrorTypes.NETWORK_ERROR && (status === 0 || status >= 500 || status === 429)) {
       // Offline or a server that restarts: go on as soon as it is back.
-      later(() => (hls.levels.length ? hls.startLoad() : hls.loadSource(hls.url ?? '')));
-    } else if (error.type === ErrorTypes.MEDIA_ERROR && recoveries++ < MEDIA_RECOVERIES) {
+      setTimeout(() => {
+        if (hls !== this.#hls || this.#stopped.signal.aborted) return;
+        if (hls.levels.length) hls.startLoad();
+        else hls.loadSource(this.#url);
+      }, NETWORK_RETRY_MS);
+    } else if (error.type === ErrorTypes.MEDIA_ERROR && this.#recoveries++ < MEDIA_RECOVERIES) {
       hls.recoverMediaError();
     } else {
-      onBroken(
+      this.#onBroken(
         status === 401 || status === 403
           ? 'You may not play this any more: the link has run out. Reload the page.'
           : `Playing stopped (${error.details}). Reload the page to try again.`,
       );
     }
-  };
+  }
 }
+
+/** When another moment may have come. */
+const MOMENTS = ['loadedmetadata', 'timeupdate', 'seeked', 'playing', 'pause'];
+
+function anyEvent(video: HTMLVideoElement, names: string[], signal: AbortSignal): Promise<void> {
+  const done = new AbortController();
+  return new Promise<void>((resolve, reject) => {
+    const options = { once: true, signal: done.signal };
+    for (const name of names) video.addEventListener(name, () => resolve(), options);
+    signal.addEventListener('abort', () => reject(signal.reason as Error), options);
+  }).finally(() => done.abort());
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The addresses that the playlist names now, without their tokens. */
+async function readAddresses(url: string, signal: AbortSignal): Promise<string> {
+  const answer = await fetch(url, { cache: 'no-cache', signal });
+  if (!answer.ok) throw new Error(`the playlist was answered ${answer.status}`);
+  const lines = (await answer.text()).split('\n');
+  const uris = lines.flatMap((line) => {
+    if (line.startsWith('#EXT-X-MEDIA:')) return /[:,]URI="([^"]*)"/.exec(line)?.[1] ?? [];
+    return line === '' || line.startsWith('#') ? [] : line;
+  });
+  return keyOf(uris.map((uri) => new URL(uri, answer.url).href));
+}
+
+const keyOf = (urls: string[]): string =>
+  [...new Set(urls.map((url) => url.replace(/[?#].*/, '')))].sort().join('\n');

@@ -10,7 +10,7 @@ import { waveform } from './waveform.ts';
 export interface Player {
   element: HTMLElement;
   video: HTMLVideoElement;
-  /** Adds what was made of the media meanwhile: previews, the waveform. */
+  /** Adds what was made of the media meanwhile: previews, the waveform, better renditions. */
   enrich(playback: Playback): void;
   stop(): void;
 }
@@ -41,6 +41,7 @@ export function createPlayer(media: Media, onBroken: (sentence: string) => void)
     // hls.js empties the tracks it finds when it starts: so this one comes after.
     if (storyboard && !video.querySelector('track[label=thumbnails]')) video.append(thumbnails(storyboard));
     if (shape && sound && !element.querySelector('.waveform')) element.prepend(waveform(video, shape));
+    playing.look();
   }
   const playing: Playing = playHls(video, playback.hls, renditions, onBroken);
   const unbind = bindShortcuts(controller);

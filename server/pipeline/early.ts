@@ -144,9 +144,10 @@ function refuseOther(source: Source, plan: StreamPlan): void {
   if (!same) throw new Unfit('the whole is not what its beginning promised');
 }
 
+/** Without the ticks of a second: the frame rate may only be known at the end. */
 const essence = ({ outputs, video, audio }: StreamPlan): string =>
   JSON.stringify([
-    outputs,
+    JSON.stringify(outputs).replace(/video_track_timescale=\d+/g, ''),
     video.map(({ name, width, height }) => [name, width, height]),
     audio.map(({ name, source: { index, language, title } }) => [name, index, language, title]),
   ]);

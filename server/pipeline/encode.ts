@@ -6,7 +6,7 @@ import type { Source, SourceAudio, SourceVideo } from '../media/source.ts';
 import { rangeFilters, seekOptions, type Chunk } from './chunks.ts';
 import { PIECE_SECONDS } from './cuts.ts';
 import { evenPictures, plainPicture, plainSound, scaled } from './filters.ts';
-import type { FrameRate, Rung } from './ladder.ts';
+import { frameRate as constantRate, timescale, type FrameRate, type Rung } from './ladder.ts';
 
 const KEY_FRAME_SECONDS = 2;
 /** FFmpeg cuts at the first key frame after that: at each, also where the first one of a chunk came late. */
@@ -86,7 +86,8 @@ export function planEncode(source: Source, wanted: Wanted, settings: Settings): 
     outputs: [
       ...rungs.map((rung, n) => {
         const options = [...picture(rung, n, wanted, settings.preset), ...threads(settings)];
-        return hlsOutput(rung.name, options, chunk ? CHUNK_PIECE_SECONDS : PIECE_SECONDS);
+        const seconds = chunk ? CHUNK_PIECE_SECONDS : PIECE_SECONDS;
+        return hlsOutput(rung.name, options, { seconds, ticks: timescale(rate) });
       }),
       ...audio.map(({ name, source: track }) => hlsOutput(name, sound(track, soundDuration))),
     ],
@@ -114,7 +115,10 @@ export function planCopy(
     inputOptions: [],
     globalOptions: [],
     outputs: [
-      hlsOutput(name, ['-map', `0:${video.index}`, '-c:v', 'copy'], SEGMENT_SECONDS),
+      hlsOutput(name, ['-map', `0:${video.index}`, '-c:v', 'copy'], {
+        seconds: SEGMENT_SECONDS,
+        ticks: timescale(constantRate(video)),
+      }),
       ...audio.map((a) => hlsOutput(a.name, soundOf(a.source))),
     ],
     video: [{ name, width, height, frameRate, maxRate: source.bitrate ?? 0 }],
@@ -172,14 +176,19 @@ const sound = (audio: SourceAudio, duration: number | undefined): string[] => [
  * where FFmpeg would shift them to 0 and play the sound 21 to 45 ms early. So every output starts at 10 s and writes
  * its true time stamps (frag_discont).
  */
-function hlsOutput(name: string, options: string[], seconds = PIECE_SECONDS): Output {
+function hlsOutput(
+  name: string,
+  options: string[],
+  { seconds = PIECE_SECONDS, ticks }: { seconds?: number; ticks?: number } = {},
+): Output {
   const folder = `${ROOT}/${name}`;
+  const segment = ['movflags=+frag_discont', ...(ticks ? [`video_track_timescale=${ticks}`] : [])].join(':');
   return {
     options: [
       ...options,
       ...['-output_ts_offset', String(TIME_OFFSET), '-f', 'hls', '-hls_time', String(seconds)],
       ...['-hls_playlist_type', 'event', '-hls_segment_type', 'fmp4', '-hls_fmp4_init_filename', 'init.mp4'],
-      ...['-hls_segment_options', 'movflags=+frag_discont', '-hls_flags', 'temp_file', '-start_number', '1'],
+      ...['-hls_segment_options', segment, '-hls_flags', 'temp_file', '-start_number', '1'],
       ...['-hls_segment_filename', `${folder}/%05d.m4s`],
     ],
     path: `${folder}/index.m3u8`,

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import type { SourceVideo } from '../media/source.ts';
-import { frameRate, ladder } from './ladder.ts';
+import { frameRate, ladder, timescale } from './ladder.ts';
 
 const HEIGHTS = [1080, 720, 480, 360];
 const video = (width: number, height: number, more: Partial<SourceVideo> = {}): SourceVideo => ({
@@ -85,4 +85,14 @@ describe('frame rate', () => {
     const cursed = { frameRate: 7.2, variableFrameRate: true, busyFrameRate: 30 };
     expect(frameRate(video(640, 360, cursed)).text).toBe('30');
   });
+});
+
+it.each([
+  [25, 12_800],
+  [60, 15_360],
+  [29.97, 30_000],
+  [23.976, 24_000],
+  [12.345, 19_752],
+])('at %d pictures per second one lasts a whole number of ticks', (rate, ticks) => {
+  expect(timescale(frameRate(video(320, 180, { frameRate: rate })))).toBe(ticks);
 });

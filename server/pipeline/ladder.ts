@@ -71,6 +71,19 @@ export function frameRate(video: SourceVideo): FrameRate {
   return rational(Math.max(MIN_RATE, rate));
 }
 
+/**
+ * Ticks per second of pictures of a constant rate, as FFmpeg's MP4 muxer chooses them: a picture lasts a whole number
+ * of them. One for all renditions of a media: players may take another one for another time line.
+ */
+export function timescale({ text }: FrameRate): number {
+  const [top = 1, bottom = 1] = text.split('/').map(Number);
+  let ticks = top / divisor(top, bottom);
+  while (ticks < 10_000) ticks *= 2;
+  return ticks;
+}
+
+const divisor = (a: number, b: number): number => (b ? divisor(b, a % b) : a);
+
 /** 29.97 means 30000/1001, as every broadcast rate does; other rates are kept to a thousandth. */
 function rational(rate: number): FrameRate {
   const whole = Math.round(rate);
