@@ -72,7 +72,7 @@ export function jobRoutes({ db, config }: Context, access: Access): Router {
   resource(router, '/:id/cancel', {
     async post(req, res) {
       const job = await own(req, 'upload');
-      res.json(viewJobWhole(await transact(db, (trx) => cancelOne(trx, job))));
+      res.json(viewJobWhole(await transact(db, (trx) => cancelOne(trx, job, config))));
     },
   });
 

@@ -3,9 +3,9 @@ import type { Trx } from '../../db/dialect.ts';
 import type { JobRow, MediaRow } from '../../db/schema.ts';
 import type { Config } from '../config.ts';
 import { AppError } from '../errors.ts';
-import { cancelJob, cancelMediaJobs, retryJob } from '../jobs/queue.ts';
-import { reopen, transition } from '../media/media.ts';
-import { EARLY, advance } from '../pipeline/index.ts';
+import { cancelJob, retryJob } from '../jobs/queue.ts';
+import { lockMedia, reopen } from '../media/media.ts';
+import { EARLY, advance, failMedia } from '../pipeline/index.ts';
 
 /** Opens the next attempt of a failed media with its first jobs. AppError 409 when it did not fail. */
 export async function retryMedia(
@@ -56,15 +56,19 @@ export async function retryOne(trx: Trx, job: JobRow, config: Pick<Config, 'enco
  * Stops a job. A media can't become ready without one of its steps, so it fails (and can be retried), and its
  * other jobs stop too. AppError 409 when the job is over.
  */
-export async function cancelOne(trx: Trx, job: JobRow): Promise<JobRow> {
+export async function cancelOne(
+  trx: Trx,
+  job: JobRow,
+  { encoding }: Pick<Config, 'encoding'>,
+): Promise<JobRow> {
   if (job.task === EARLY)
     throw new AppError(409, 'goes_with_upload', 'This job goes with its upload: cancel the media instead.');
   const row = await cancelJob(trx, job.id);
   if (!row) throw new AppError(409, 'already_finished', `This job is ${job.status}: nothing to cancel.`);
   const media = await mediaOfStep(trx, job);
   const error = { code: 'job_cancelled', message: `The step “${job.task}” was cancelled.` };
-  if (media && (await transition(trx, media.id, 'failed', { attempt: media.attempt }, { error })))
-    await cancelMediaJobs(trx, media.id);
+  const locked = media && (await lockMedia(trx, media.id));
+  if (locked?.attempt === job.mediaAttempt) await failMedia(trx, locked, { task: job.task, error }, encoding);
   return row;
 }
 

@@ -8,9 +8,12 @@ export async function cancelJob(trx: Trx, id: string): Promise<JobRow | undefine
   return (await cancelWhere(trx, (eb) => eb('id', '=', id)))[0];
 }
 
-/** Cancels all unfinished jobs of a media; returns how many. */
-export async function cancelMediaJobs(trx: Trx, mediaId: string): Promise<number> {
-  return (await cancelWhere(trx, (eb) => eb('mediaId', '=', mediaId))).length;
+/** Cancels all unfinished jobs of a media, or those of these tasks; returns how many. */
+export async function cancelMediaJobs(trx: Trx, mediaId: string, tasks?: readonly string[]): Promise<number> {
+  const rows = await cancelWhere(trx, (eb) =>
+    tasks ? eb.and([eb('mediaId', '=', mediaId), eb('task', 'in', tasks)]) : eb('mediaId', '=', mediaId),
+  );
+  return rows.length;
 }
 
 /** Gives a failed or cancelled job all its attempts again. Undefined when it is neither. */

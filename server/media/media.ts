@@ -89,6 +89,16 @@ export async function transition(
   return row;
 }
 
+/** Reads a media and keeps others from changing it before this transaction ends. */
+export async function lockMedia(trx: Trx, id: string): Promise<MediaRow | undefined> {
+  return trx
+    .updateTable('media')
+    .set({ updatedAt: Date.now() })
+    .where('id', '=', id)
+    .returningAll()
+    .executeTakeFirst();
+}
+
 /**
  * The explicit retry: failed -> processing under a new attempt number. Undefined when the media was not
  * failed at that attempt any more, or was never uploaded whole.

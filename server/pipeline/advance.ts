@@ -4,12 +4,12 @@ import type { MediaRow } from '../../db/schema.ts';
 import type { Config } from '../config.ts';
 import { add, cancelMediaJobs } from '../jobs/queue.ts';
 import type { ClaimedJob, JobFailure } from '../jobs/job.ts';
-import { transition } from '../media/media.ts';
+import { lockMedia, transition, type MediaError } from '../media/media.ts';
 import { hlsOutputs } from '../media/growing.ts';
 import type { OutputKind } from '../media/output.ts';
 import type { Source } from '../media/source.ts';
 import { endAttempts } from '../providers/index.ts';
-import { advanceElsewhere, isAwaitedElsewhere } from './elsewhere.ts';
+import { advanceElsewhere, isAwaitedElsewhere, isLeftToProvider, leaveToProvider } from './elsewhere.ts';
 import { EARLY, awaitsEarly, dropEarly } from './early-job.ts';
 import type { MediaState, Step } from './step.ts';
 import { chunkStep } from './steps/chunk.ts';
@@ -31,13 +31,16 @@ export const STEPS: readonly Step[] = [
   ...[storyboardStep, waveformStep, m4aStep, mp4Step],
 ];
 
+/** Tasks of all our own work on a media. */
+const TASKS = [EARLY, ...STEPS.map(({ name }) => name)];
+
 /**
  * Adds the jobs that are due and makes the next transitions. Adding is idempotent: call it after every change of a
  * media that may matter. Does nothing for a media that is not being processed.
  */
 export async function advance(trx: Trx, media: MediaRow, encoding: Config['encoding']): Promise<void> {
   if (media.deletedAt !== null || !['processing', 'playable'].includes(media.status)) return;
-  if (media.encoder === 'stream') {
+  if (isLeftToProvider(media)) {
     if (await advanceElsewhere(trx, media)) await addDropSource(trx, media, encoding.keepSourceMs);
     return;
   }
@@ -54,8 +57,8 @@ export async function advance(trx: Trx, media: MediaRow, encoding: Config['encod
 }
 
 /**
- * What follows when a job has failed for good. A required step takes its media along; without an optional one
- * (a poster) the media goes on.
+ * What follows when a job has failed for good. A required step takes its media along, unless a provider encodes it too;
+ * without an optional one (a poster) the media goes on.
  */
 export async function mediaFailed(
   trx: Trx,
@@ -66,16 +69,36 @@ export async function mediaFailed(
   const step = STEPS.find(({ name }) => name === job.task);
   const early = job.task === EARLY;
   if (!(step || early) || !job.mediaId || job.mediaAttempt === null) return;
-  const media = await trx.selectFrom('media').selectAll().where('id', '=', job.mediaId).executeTakeFirst();
+  // Locked: what a provider says at the same moment must see this, or be seen.
+  const media = await lockMedia(trx, job.mediaId);
   if (!media || media.attempt !== job.mediaAttempt) return;
   if (early) await dropEarly(trx, media.id);
   if (!step?.required) return advance(trx, media, encoding);
   const error = { code: failure.code, message: failure.message };
-  if (!(await transition(trx, media.id, 'failed', { attempt: media.attempt }, { error }))) return;
-  await cancelMediaJobs(trx, media.id);
-  await endAttempts(trx, media.id);
+  await failMedia(trx, media, { task: job.task, error }, encoding);
+}
+
+/**
+ * What follows when a task that a media can't be without has ended with this error; the transaction has locked the media.
+ * It fails, unless the task was ours and a provider has its own version of the media, or is making one: then it goes on
+ * with that.
+ */
+export async function failMedia(
+  trx: Trx,
+  media: MediaRow,
+  { task, error }: { task: string; error: MediaError },
+  encoding: Config['encoding'],
+): Promise<void> {
+  const left = TASKS.includes(task) ? await leaveToProvider(trx, media, error) : undefined;
+  if (!left && !(await transition(trx, media.id, 'failed', { attempt: media.attempt }, { error }))) return;
+  if (left) await cancelMediaJobs(trx, media.id, TASKS);
+  else {
+    await cancelMediaJobs(trx, media.id);
+    await endAttempts(trx, media.id);
+  }
   await dropGrowing(trx, media);
   await addTidy(trx, media);
+  if (left) await advance(trx, left, encoding);
 }
 
 /** Half a stream is no stream; `tidy` removes its bytes. */

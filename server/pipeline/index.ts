@@ -6,7 +6,7 @@ import { earlyTask as followUploads, type OpenPrefix } from './early.ts';
 import { createFfmpeg, type Ffmpeg } from './ffmpeg.ts';
 import { taskOf } from './runner.ts';
 
-export { advance, mediaFailed } from './advance.ts';
+export { advance, failMedia, mediaFailed } from './advance.ts';
 export { EARLY, addEarly, findEarly } from './early-job.ts';
 export { cleanScratch } from './scratch.ts';
 

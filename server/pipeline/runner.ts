@@ -1,8 +1,8 @@
 /** Turns a step into a task of the queue. */
-import type { Trx } from '../../db/dialect.ts';
 import type { MediaRow } from '../../db/schema.ts';
 import type { Context } from '../context.ts';
 import type { Commit, JobContext, Task } from '../jobs/job.ts';
+import { lockMedia } from '../media/media.ts';
 import type { Source } from '../media/source.ts';
 import { ObjectMissingError } from '../storage/storage.ts';
 import { advance } from './advance.ts';
@@ -63,7 +63,7 @@ export function commitStep(
   wanted: readonly string[] = WANTED,
 ): Commit {
   return async (trx) => {
-    const row = await hold(trx, media.id);
+    const row = await lockMedia(trx, media.id);
     if (!row || !isIn(row, media.attempt, wanted)) return;
     await commit(trx);
     await advance(
@@ -72,16 +72,6 @@ export function commitStep(
       config.encoding,
     );
   };
-}
-
-/** Reads a media and keeps others from changing it before this transaction ends. */
-function hold(trx: Trx, id: string): Promise<MediaRow | undefined> {
-  return trx
-    .updateTable('media')
-    .set({ updatedAt: Date.now() })
-    .where('id', '=', id)
-    .returningAll()
-    .executeTakeFirst();
 }
 
 /** What a step gets; `wanted` are the statuses in which the media takes what it commits. */

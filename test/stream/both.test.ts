@@ -4,9 +4,10 @@ import { transact } from '../../db/transaction.ts';
 import { deleteMedia } from '../../server/media/lifecycle.ts';
 import { isHls } from '../../server/media/output.ts';
 import { mediaPrefix } from '../../server/storage/storage.ts';
-import type { DialectName } from '../databases.ts';
+import { DIALECTS, type DialectName } from '../databases.ts';
 import { makeClip } from '../media.ts';
 import { eventually } from '../server.ts';
+import { JobError } from '../../server/jobs/job.ts';
 import { openStreamApp, type StreamApp, type StreamOptions } from './harness.ts';
 
 const PATIENCE = 60_000;
@@ -96,4 +97,85 @@ describe('encoding here and at Stream', () => {
     expect(await types(id, 'media.alert')).toEqual([expect.objectContaining({ videoId: video.uid })]);
     expect(await playsFrom(id)).toBe('here');
   }, 180_000);
+
+  describe('when it can not be encoded here', () => {
+    const fails = { code: 'encode_failed', message: 'The encoder failed.', permanent: true };
+    /** Every attempt to make a rendition waits for the word, and fails. */
+    function failing() {
+      let go!: () => void;
+      const word = new Promise<void>((resolve) => (go = resolve));
+      const before = async (task: string): Promise<void> => {
+        if (!['copy', 'first', 'ladder'].includes(task)) return;
+        await word;
+        throw new JobError(fails);
+      };
+      return { before, go };
+    }
+    const hasFailed = (id: string) => eventually(async () => (await app.media(id)).errorCode, PATIENCE);
+    const error = async (id: string): Promise<unknown> => {
+      const answer = await fetch(`${app.url}/api/media/${id}`, { headers: app.headers });
+      return ((await answer.json()) as { error?: unknown }).error;
+    };
+    const ERROR = { code: 'encode_failed', message: 'The encoder failed.' };
+
+    it.each(DIALECTS)(
+      'goes on with Stream alone, and says why, on %s',
+      async (dialect) => {
+        const { before, go } = failing();
+        const id = await submitted(dialect, { before });
+        const { world } = app.standIn;
+        const video = world.live[0]!;
+        go();
+        await hasFailed(id);
+        expect(await app.media(id)).toMatchObject({ status: 'processing', errorCode: 'encode_failed' });
+        expect(await types(id, 'media.alert')).toEqual([{ ...ERROR, provider: 'ffmpeg' }]);
+        world.move(video.uid, 'ready', 39);
+        await is(id, 'playable');
+        expect(await playsFrom(id)).toBe('Stream');
+        world.move(video.uid, 'ready', 100);
+        await is(id, 'ready');
+        expect(await playsFrom(id)).toBe('Stream');
+        expect(await error(id)).toEqual(ERROR);
+        expect(video.deleted).toBe(false);
+      },
+      180_000,
+    );
+
+    it('is ready at once where Stream had everything', async () => {
+      const { before, go } = failing();
+      const id = await submitted('sqlite', { before });
+      const { world } = app.standIn;
+      world.move(world.live[0]!.uid, 'ready', 100);
+      await is(id, 'playable');
+      await eventually(async () => (await app.attempt(id)).state === 'complete', PATIENCE);
+      go();
+      await is(id, 'ready');
+      expect(await playsFrom(id)).toBe('Stream');
+      expect(await error(id)).toEqual(ERROR);
+    }, 180_000);
+
+    it.each(['here first', 'there first', 'both at once'])(
+      'fails when it can not be encoded there either, %s',
+      async (order) => {
+        const { before, go } = failing();
+        const id = await submitted('postgres', { before });
+        const { world } = app.standIn;
+        const failThere = () => world.move(world.live[0]!.uid, 'error', 0, { errorCode: 'ERR_UNKNOWN' });
+        if (order !== 'there first') go();
+        if (order === 'here first') await hasFailed(id);
+        failThere();
+        if (order === 'there first') {
+          await eventually(async () => (await app.attempt(id)).state === 'failed', PATIENCE);
+          expect((await app.media(id)).status).toBe('processing');
+          go();
+        }
+        await is(id, 'failed');
+        // The last to fail is what the media failed of.
+        const there = (await app.attempt(id)).errorCode;
+        const expected = { 'here first': [there], 'there first': [ERROR.code] }[order];
+        expect(expected ?? [there, ERROR.code]).toContain((await app.media(id)).errorCode);
+      },
+      180_000,
+    );
+  });
 });
