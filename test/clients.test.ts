@@ -1,8 +1,9 @@
 /** The blocks of docs/clients.md that can run here, as they stand there, against a real server. */
 import { execa } from 'execa';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { blockOf } from './docs.ts';
 import { startServer, type TestServer } from './server.ts';
 import { mediaIdOf } from './tus.ts';
 
@@ -28,7 +29,7 @@ it.each([
   { section: 'tus-js-client', language: 'js', program: process.execPath },
 ])('docs/clients.md: $section', async ({ section, language, program }) => {
   const file = join(folder, `${section}.${language === 'js' ? 'mjs' : language}`);
-  await writeFile(file, await blockOf(section, language));
+  await writeFile(file, await blockOf('clients.md', `## ${section}\n`, language));
   const { stdout } = await execa(program, [file], {
     env: { MILLRACE: server.url, KEY: server.adminKey, FILE: join(folder, 'holiday.mp4') },
   });
@@ -37,14 +38,5 @@ it.each([
   expect(answer.status).toBe(200);
   expect(sum(Buffer.from(await answer.arrayBuffer()))).toBe(sum(bytes));
 });
-
-/** The first block of a language below a heading. */
-async function blockOf(section: string, language: string): Promise<string> {
-  const text = await readFile(join(ROOT, 'docs/clients.md'), 'utf8');
-  const [, below = ''] = text.split(`\n## ${section}\n`);
-  const [, block] = new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``).exec(below) ?? [];
-  if (!block) throw new Error(`docs/clients.md has no block in ${language} below ${section}`);
-  return block;
-}
 
 const sum = (of: Buffer): string => createHash('sha256').update(of).digest('hex');

@@ -12,7 +12,8 @@ import { sendObject } from './send-object.ts';
 export function fileRoutes(ctx: Context, access: Access): Router {
   const router = Router();
   const readable = cors(ctx.config.corsOrigins, 'GET');
-  router.get('/:id', async (req, res, next) => {
+  // Not `get`: Express would answer OPTIONS by itself, and with it the preflight of every upload from another origin.
+  router.all('/:id', async (req, res, next) => {
     // HEAD is tus's; the draft asks by GET how far an upload is; and a form may mean another verb.
     const { 'upload-draft-interop-version': draft, 'x-http-method-override': verb = 'GET' } = req.headers;
     if (req.method !== 'GET' || draft !== undefined || verb !== 'GET') return next();

@@ -81,5 +81,8 @@ it('leaves HEAD, the draft and overridden verbs to the upload engine', async () 
     { 'Upload-Draft-Interop-Version': '8' },
     { 'X-HTTP-Method-Override': 'DELETE' },
   ];
+  const preflight = { Origin: 'https://a.example', 'Access-Control-Request-Method': 'PATCH' };
+  const asked = await request(test.app).options(`/files/${id}`).set(preflight);
+  expect(asked.text).toBe(`uploads OPTIONS /files/${id}`);
   for (const headers of theirs) expect((await get(id, headers)).text).toBe(`uploads GET /files/${id}`);
 });

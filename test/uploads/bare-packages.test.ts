@@ -84,9 +84,11 @@ afterEach(() => {
 type Settings = Partial<ConstructorParameters<typeof S3Store>[0]> & {
   /** The SDK's default, which Ceph refuses too: every PATCH is answered 500. */
   sdkChecksums?: boolean;
+  /** What a store would say of itself that can do more than FileStore. */
+  extensions?: string[];
 };
 
-const bareS3 = ({ sdkChecksums, ...settings }: Settings = {}): Promise<Subject> =>
+const bareS3 = ({ sdkChecksums, extensions: _none, ...settings }: Settings = {}): Promise<Subject> =>
   openBare(
     () =>
       new S3Store({
@@ -106,8 +108,12 @@ const bareS3 = ({ sdkChecksums, ...settings }: Settings = {}): Promise<Subject> 
       }),
   );
 
-const bareDisk = (settings: { expirationPeriodInMilliseconds?: number } = {}): Promise<Subject> =>
-  openBare(() => new FileStore({ directory: join(disk.database.dir, 'bare'), ...settings }));
+const bareDisk = ({ extensions = [], ...settings }: Settings = {}): Promise<Subject> =>
+  openBare(() => {
+    const store = new FileStore({ directory: join(disk.database.dir, 'bare'), ...settings });
+    store.extensions.push(...extensions);
+    return store;
+  });
 
 async function openBare(open: () => DataStore & { read?(id: string): unknown }): Promise<Subject> {
   const finished: string[] = [];
@@ -447,6 +453,24 @@ describe('on disk', () => {
     },
     { bare: [true, false], millrace: [true, true], settings: { expirationPeriodInMilliseconds: 60_000 } },
   );
+
+  /** What the creation of a partial upload and of a final one is answered. */
+  const concatenate = async (subject: Subject): Promise<number[]> => {
+    const partial = await tus('POST', subject.url, { 'Upload-Concat': 'partial', 'Upload-Length': '0' });
+    const url = partial.headers.get('location') ?? '';
+    return [partial.status, (await tus('POST', subject.url, { 'Upload-Concat': `final;${url}` })).status];
+  };
+  // PostHandler asks the store for the extension “concatentation”.
+  scenario('concatenation by a store that can do it', 'disk', concatenate, {
+    bare: [501, 501],
+    millrace: [201, 201],
+    settings: { extensions: ['concatenation'] },
+  });
+  scenario('a final upload by a store that spells it so too: it has to have a length', 'disk', concatenate, {
+    bare: [201, 400],
+    millrace: [201, 201],
+    settings: { extensions: ['concatenation', 'concatentation'] },
+  });
 
   scenario(
     'X-HTTP-Method-Override',
