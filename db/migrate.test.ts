@@ -1,7 +1,9 @@
+import { sql } from 'kysely';
 import { text } from 'node:stream/consumers';
 import { DIALECTS, openTestDatabase, type TestDatabase } from '../test/databases.ts';
 import { exitOf, startProgram } from '../test/program.ts';
 import { migrate } from './migrate.ts';
+import * as tailPieces from './migrations/007-tail-pieces.ts';
 import { migrations } from './migrations/index.ts';
 
 describe.each(DIALECTS)('migrations on %s', (dialect) => {
@@ -41,6 +43,21 @@ describe.each(DIALECTS)('migrations on %s', (dialect) => {
     );
     expect(answers.map(({ code }) => code)).toEqual([0, 0, 0]);
     expect(answers.flatMap(({ names }) => names)).toEqual(Object.keys(migrations));
+  });
+
+  it('make the tail of an upload a list of pieces', async () => {
+    const { db } = database;
+    await migrate(db);
+    await sql`alter table upload rename column tail to tail_key`.execute(db);
+    await sql`insert into upload (id, owner, kind, "offset", state, key, tail_key, tail_size, epoch, created_at, updated_at)
+      values ('a', 'ann', 'single', 5, 'receiving', 'k', 'incoming/a/3', 5, 3, 1, 1),
+        ('b', 'ann', 'single', 0, 'receiving', 'l', null, 0, 0, 1, 1)`.execute(db);
+    await tailPieces.up(db as never);
+    const rows = await db.selectFrom('upload').select(['tail', 'tailSize']).orderBy('id').execute();
+    expect(rows).toEqual([
+      { tail: '[{"key":"incoming/a/3","size":5,"level":0}]', tailSize: 5 },
+      { tail: null, tailSize: 0 },
+    ]);
   });
 
   it('keep rows that exist', async () => {

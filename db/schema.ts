@@ -75,8 +75,9 @@ export interface UploadTable {
   key: string;
   /** Multipart upload id on S3; null on disk. */
   storageId: string | null;
-  /** Key of the object that holds the bytes after the last whole part (S3); null when there are none. */
-  tailKey: string | null;
+  /** JSON of `TailPiece[]` (server/uploads/tail.ts): where the bytes after the last whole part are (S3); null when there are none. */
+  tail: string | null;
+  /** Their number. */
   tailSize: number;
   /** Fencing token: each lock holder's commits must carry the epoch it was given. */
   epoch: number;

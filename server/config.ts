@@ -11,6 +11,7 @@ import {
   integer,
   list,
   optional,
+  processes,
   retention,
   size,
   switchable,
@@ -30,14 +31,7 @@ export const ENVIRONMENT = {
   TRUST_PROXY: trustedProxies,
   CORS_ORIGINS: list('*'),
   ROLE: z.enum(['all', 'server', 'worker']).default('all'),
-  WEB_CONCURRENCY: z
-    .union(
-      [z.literal('auto').transform(() => availableParallelism()), z.coerce.number().int().min(1).max(64)],
-      {
-        error: 'must be auto or a number from 1 to 64',
-      },
-    )
-    .default(1),
+  WEB_CONCURRENCY: processes.default(1),
   SHUTDOWN_GRACE: duration('25s'),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   LOG_FORMAT: z.enum(['pretty', 'json']).default('pretty'),
@@ -73,6 +67,7 @@ export const ENVIRONMENT = {
   S3_ACCESS_KEY: optional,
   S3_SECRET_KEY: optional,
   S3_FORCE_PATH_STYLE: switchable.optional(),
+  S3_SIGN_PAYLOAD: switchable.optional(),
 
   // Uploads
   UPLOAD_MAX_SIZE: size('64GB'),
@@ -81,6 +76,7 @@ export const ENVIRONMENT = {
   UPLOAD_FSYNC: flag(true),
   UPLOAD_IDLE_TIMEOUT: duration('60s'),
   UPLOAD_PART_SIZE: size('8MB'),
+  UPLOAD_MEMORY: size('256MB'),
   DISK_FLOOR: size('1GB'),
   DISK_RESERVE: flag(true),
   QUOTA_PER_OWNER: size('0'),
@@ -222,6 +218,7 @@ function toConfig(env: Env) {
         accessKey: env.S3_ACCESS_KEY,
         secretKey: env.S3_SECRET_KEY,
         // Nearly every server that is not Amazon's wants it, and the others take it.
+        signPayload: env.S3_SIGN_PAYLOAD,
         forcePathStyle: env.S3_FORCE_PATH_STYLE ?? env.S3_ENDPOINT !== undefined,
       },
     },
@@ -232,6 +229,7 @@ function toConfig(env: Env) {
       fsync: env.UPLOAD_FSYNC,
       idleTimeoutMs: env.UPLOAD_IDLE_TIMEOUT,
       partSize: env.UPLOAD_PART_SIZE,
+      memory: env.UPLOAD_MEMORY,
       diskFloor: env.DISK_FLOOR,
       diskReserve: env.DISK_RESERVE,
       /** 0: none. */

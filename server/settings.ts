@@ -1,6 +1,7 @@
 /** Kinds of values that environment variables have. */
 import bytes from 'bytes';
 import ms from 'ms';
+import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 
 export const text = z.string().trim().min(1);
@@ -16,6 +17,11 @@ export const switchable = z
 export const flag = (fallback: boolean) => switchable.default(fallback);
 export const integer = (fallback: number, min: number, max: number) =>
   z.coerce.number().int().min(min).max(max).default(fallback);
+/** `auto`: one for each core. */
+export const processes = z.union(
+  [z.literal('auto').transform(() => availableParallelism()), z.coerce.number().int().min(1).max(64)],
+  { error: 'must be auto or a number from 1 to 64' },
+);
 /** A duration such as `30s`, `24h` or `7 days`; a plain number is seconds. Becomes milliseconds. */
 export const duration = (fallback: string) =>
   z

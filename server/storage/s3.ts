@@ -28,6 +28,8 @@ export interface S3Options {
   bucket: string;
   /** Empty, or ends with `/`: keeps several installations apart in one bucket. */
   prefix: string;
+  /** Bytes are hashed and signed too, not only the request. Default: unless TLS protects them. */
+  signPayload?: boolean | undefined;
   /** Absent: the SDK's own chain (environment, profile, instance role). */
   accessKey?: string | undefined;
   secretKey?: string | undefined;
@@ -66,6 +68,22 @@ export class S3Storage implements Storage {
         httpsAgent: { maxSockets: 256 },
       },
     });
+    if (!(options.signPayload ?? options.endpoint?.startsWith('http:'))) this.#leaveBytesUnsigned();
+  }
+
+  /**
+   * Signature Version 4, "unsigned payload": the signature covers everything but the bytes, whose SHA-256 would cost
+   * about as much as all else that is done with them.
+   */
+  #leaveBytesUnsigned(): void {
+    this.client.middlewareStack.add(
+      (next) => (args) => {
+        const { headers, body } = args.request as { headers: Record<string, string>; body: unknown };
+        if (Buffer.isBuffer(body)) headers['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD';
+        return next(args);
+      },
+      { step: 'build', name: 'leaveBytesUnsigned' },
+    );
   }
 
   /** The key in the bucket: ours, below S3_PREFIX. */
@@ -101,7 +119,7 @@ export class S3Storage implements Storage {
     options: PutOptions = {},
     signal?: AbortSignal,
   ): Promise<void> {
-    const bytes = Buffer.from(body); // the SDK can't tell the length of an empty string
+    const bytes = typeof body === 'string' ? Buffer.from(body) : body; // the SDK can't tell the length of an empty string
     const command = new PutObjectCommand({
       ...this.#at(key),
       Body: bytes,
@@ -168,6 +186,13 @@ export class S3Storage implements Storage {
       batch = [];
     }
     if (batch.length) await this.#deleteBatch(batch);
+  }
+
+  /** Deletes objects, at most 1,000. */
+  async deleteAll(keys: readonly string[]): Promise<void> {
+    const [first, ...others] = keys;
+    if (first === undefined) return;
+    await (others.length ? this.#deleteBatch(keys.map((key) => this.fullKey(key))) : this.delete(first));
   }
 
   async check(): Promise<void> {

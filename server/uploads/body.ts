@@ -76,6 +76,13 @@ export class RequestBody {
     if (limits.signal.aborted) this.#onAbort();
   }
 
+  /** How many bytes come at most, those included that came. */
+  get expected(): number {
+    const announced = this.#request.headers['content-length'];
+    const { limit, skip = 0 } = this.#limits;
+    return announced === undefined ? limit : Math.min(limit, Math.max(0, Number(announced) - skip));
+  }
+
   /** A digest was promised: nothing may be committed before the body came to its end, and nothing unless `kept`. */
   get tentative(): boolean {
     return this.#limits.digest !== undefined;

@@ -31,9 +31,17 @@ export class Multipart {
     return UploadId;
   }
 
-  /** Stores a part; a part of the same number is replaced. Resolves with its entity tag. */
-  async upload(key: string, uploadId: string, number: number, bytes: Buffer): Promise<string> {
-    const { ETag } = await this.#storage.client.send(
+  /**
+   * Stores a part; a part of the same number is replaced. Resolves with its entity tag, and whether it took more than
+   * one attempt: then an earlier one may still be reading the bytes.
+   */
+  async upload(
+    key: string,
+    uploadId: string,
+    number: number,
+    bytes: Buffer,
+  ): Promise<{ etag: string; retried: boolean }> {
+    const { ETag, $metadata } = await this.#storage.client.send(
       new UploadPartCommand({
         ...this.#at(key),
         UploadId: uploadId,
@@ -43,7 +51,7 @@ export class Multipart {
       }),
     );
     if (!ETag) throw new Error('the bucket stored a part without an entity tag');
-    return ETag;
+    return { etag: ETag, retried: $metadata.attempts !== 1 };
   }
 
   /** Stores a range of another object of the bucket as a part, at most 5 GiB. Resolves with its entity tag. */

@@ -2,12 +2,14 @@
 
 export const MAX_PARTS = 10_000;
 const MIB = 1024 * 1024;
+/** Part numbers kept back, because takeovers skip some. */
+const RESERVE = 200;
 
 /**
  * The size of every part but the last: the preferred one, or as much more (whole MiB) as `length` bytes in
- * 10,000 parts need. A few numbers are kept back, because a takeover may skip some.
+ * 10,000 parts need.
  */
 export function partSizeFor(length: number, preferred: number): number {
-  const needed = Math.ceil(length / (MAX_PARTS - 100) / MIB) * MIB;
+  const needed = Math.ceil(length / (MAX_PARTS - RESERVE) / MIB) * MIB;
   return Math.max(preferred, needed);
 }

@@ -1,4 +1,5 @@
 /** Cuts a stream of bytes into equal parts and stores several at a time; reports only what is stored without a gap. */
+import type { PartBuffers } from './part-buffers.ts';
 
 export interface StoredPart {
   number: number;
@@ -10,16 +11,22 @@ export interface PartWriterOptions {
   partSize: number;
   /** Number of the first part. */
   firstNumber: number;
-  /** Stores a part; resolves with its entity tag. */
-  upload(number: number, bytes: Buffer): Promise<string>;
+  /** Bytes at the beginning of the first part that were stored before. */
+  headSize: number;
+  /** How many bytes will be written at most. */
+  expected: number;
+  buffers: PartBuffers;
+  /** Reads the `headSize` bytes back. */
+  readHead(into: Buffer): Promise<void>;
+  /** Does what has to be done once before a part can be stored. */
+  begin(): Promise<void>;
+  /** Stores a part; `retried` when an earlier attempt may still be reading the bytes. */
+  upload(number: number, bytes: Buffer): Promise<{ etag: string; retried: boolean }>;
   /** Called one at a time, in the order of the parts, with those that no gap precedes. */
   commit(parts: StoredPart[]): Promise<void>;
   /** Something failed: stop feeding. */
   onFailure(): void;
 }
-
-/** Parts on their way to storage at the same time. */
-export const IN_FLIGHT = 3;
 
 interface Slot {
   number: number;
@@ -30,8 +37,10 @@ interface Slot {
 export class PartWriter {
   readonly #options: PartWriterOptions;
   #next: number;
-  #chunks: Buffer[] = [];
-  #fill = 0;
+  #buffer: Buffer | undefined;
+  #fill: number;
+  #head: Promise<void> | undefined;
+  #begun: Promise<void> | undefined;
   /** Parts that are not committed, in order. */
   readonly #slots: Slot[] = [];
   readonly #uploads = new Set<Promise<void>>();
@@ -40,15 +49,18 @@ export class PartWriter {
   /** A commit failed: what it was about is not known to the ledger. */
   #uncommitted = false;
 
+  /** To be closed. */
   constructor(options: PartWriterOptions) {
     this.#options = options;
     this.#next = options.firstNumber;
+    this.#fill = options.headSize;
+    options.buffers.join();
   }
 
   /** Bytes taken so far. */
   written = 0;
 
-  /** Bytes after the last whole part. */
+  /** Bytes after the last whole part, those of the head included. */
   get fill(): number {
     return this.#fill;
   }
@@ -58,58 +70,105 @@ export class PartWriter {
     return this.#next === this.#options.firstNumber;
   }
 
-  /** Takes bytes; waits while too many parts are on their way. Throws what storing a part failed with. */
-  async write(chunks: Buffer[]): Promise<void> {
-    for (let chunk of chunks) {
-      this.written += chunk.length;
-      while (this.#fill + chunk.length >= this.#options.partSize) {
-        const room = this.#options.partSize - this.#fill;
-        this.#push(chunk.subarray(0, room));
-        chunk = chunk.subarray(room);
-        await this.#send(this.take());
-      }
-      if (chunk.length) this.#push(chunk);
-    }
+  /** A part will be stored unless the bytes stop: what it needs can be done while they arrive. */
+  prepare(): void {
+    this.fetchHead();
+    this.#begun = quiet(this.#options.begin());
   }
 
-  /** The bytes after the last whole part, out of the writer. */
-  take(): Buffer {
-    const [only] = this.#chunks;
-    const bytes = this.#chunks.length === 1 && only ? only : Buffer.concat(this.#chunks, this.#fill);
-    this.#chunks = [];
+  /** The bytes before the first that is written will be needed. */
+  fetchHead(): void {
+    if (this.untouched && this.#options.headSize) void this.#readHead((this.#buffer ??= this.#allocate()));
+  }
+
+  /** Takes bytes; waits while too many parts are on their way. Throws what storing a part failed with. */
+  async write(chunks: Buffer[]): Promise<void> {
+    for (const chunk of chunks)
+      for (let from = 0; from < chunk.length;) {
+        const buffer = (this.#buffer ??= await this.#emptyBuffer());
+        const copied = chunk.copy(buffer, this.#fill, from);
+        if (copied === 0) throw new Error('more bytes came than were announced');
+        from += copied;
+        this.#fill += copied;
+        this.written += copied;
+        if (this.#fill === this.#options.partSize) this.#send();
+      }
+  }
+
+  /**
+   * The bytes after the last whole part, out of the writer: what was written, behind room for those of the head, which
+   * are there when `withHead`.
+   */
+  async take(withHead: boolean): Promise<Buffer> {
+    const buffer = this.#buffer;
+    if (!buffer) throw new Error('there is nothing to take');
+    if (withHead && this.untouched) await this.#readHead(buffer);
+    else await settled(this.#head);
+    const bytes = buffer.subarray(0, this.#fill);
+    this.#buffer = undefined;
     this.#fill = 0;
     return bytes;
   }
 
   /** Sends what is left as the last part, which may be small. */
-  async flushLast(): Promise<void> {
-    if (this.#fill) await this.#send(this.take());
+  flushLast(): void {
+    if (this.#fill) this.#send();
   }
 
   /** Waits until every part is stored and committed. Throws, after the rest came to its end, when one was not. */
   async settle(): Promise<void> {
+    await settled(this.#begun);
     await Promise.all(this.#uploads);
     await this.#commits;
     if (this.#failure) throw this.#failure;
   }
 
-  #push(chunk: Buffer): void {
-    this.#chunks.push(chunk);
-    this.#fill += chunk.length;
+  /** After `settle`. */
+  async close(): Promise<void> {
+    await settled(this.#head);
+    if (this.#buffer) this.#options.buffers.giveBack(this.#buffer);
+    this.#buffer = undefined;
+    this.#options.buffers.leave();
   }
 
-  async #send(bytes: Buffer): Promise<void> {
-    while (this.#uploads.size >= IN_FLIGHT) await Promise.race(this.#uploads);
+  #allocate(): Buffer {
+    const { buffers, partSize, expected } = this.#options;
+    return buffers.take(Math.min(partSize, this.#fill + expected - this.written));
+  }
+
+  async #emptyBuffer(): Promise<Buffer> {
+    const { buffers, partSize } = this.#options;
+    while (this.#uploads.size >= buffers.share(partSize)) await Promise.race(this.#uploads);
     if (this.#failure) throw this.#failure;
-    const slot: Slot = { number: this.#next++, size: bytes.length };
+    return this.#allocate();
+  }
+
+  #readHead(buffer: Buffer): Promise<void> {
+    const { headSize, readHead } = this.#options;
+    return (this.#head ??= headSize ? quiet(readHead(buffer.subarray(0, headSize))) : Promise.resolve());
+  }
+
+  #send(): void {
+    const buffer = this.#buffer;
+    if (!buffer) throw new Error('there is nothing to send');
+    const slot: Slot = { number: this.#next++, size: this.#fill };
+    this.#buffer = undefined;
+    this.#fill = 0;
     this.#slots.push(slot);
-    const work: Promise<void> = this.#store(slot, bytes).finally(() => this.#uploads.delete(work));
+    const work: Promise<void> = this.#store(slot, buffer).finally(() => this.#uploads.delete(work));
     this.#uploads.add(work);
   }
 
-  async #store(slot: Slot, bytes: Buffer): Promise<void> {
+  async #store(slot: Slot, buffer: Buffer): Promise<void> {
+    const { firstNumber, buffers, begin, upload } = this.#options;
     try {
-      slot.etag = await this.#options.upload(slot.number, bytes);
+      await Promise.all([
+        (this.#begun ??= begin()),
+        slot.number === firstNumber ? this.#readHead(buffer) : undefined,
+      ]);
+      const { etag, retried } = await upload(slot.number, buffer.subarray(0, slot.size));
+      slot.etag = etag;
+      if (!retried) buffers.giveBack(buffer);
       this.#commits = this.#commits.then(() => this.#commitPrefix());
       await this.#commits;
     } catch (error) {
@@ -139,3 +198,12 @@ export class PartWriter {
     this.#options.onFailure();
   }
 }
+
+/** What fails before anybody waits for it is told to whoever does. */
+function quiet<T>(work: Promise<T>): Promise<T> {
+  work.catch(() => undefined);
+  return work;
+}
+
+const settled = async (work: Promise<unknown> | undefined): Promise<void> =>
+  void (await Promise.allSettled([work]));

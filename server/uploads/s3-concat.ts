@@ -61,5 +61,5 @@ async function storePart(join: Join, number: number, segments: Segment[]): Promi
   const pieces: Buffer[] = [];
   for (const segment of segments) pieces.push(await buffer(await storage.read(keyOf(segment), segment)));
   join.check();
-  return multipart.upload(key, uploadId, number, Buffer.concat(pieces));
+  return (await multipart.upload(key, uploadId, number, Buffer.concat(pieces))).etag;
 }
