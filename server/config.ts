@@ -83,7 +83,7 @@ export const ENVIRONMENT = {
   UPLOADS_PER_OWNER: integer(1000, 0, 1_000_000),
 
   // Encoding
-  WORKER_CONCURRENCY: integer(Math.max(1, Math.floor(availableParallelism() / 2)), 1, 64),
+  WORKER_CONCURRENCY: integer(Math.min(64, availableParallelism()), 1, 64),
   SCRATCH_DIR: optional,
   FFMPEG_PATH: text.default('ffmpeg'),
   FFPROBE_PATH: text.default('ffprobe'),
@@ -251,8 +251,13 @@ function toConfig(env: Env) {
       maxDurationMs: env.MAX_DURATION,
       maxPixels: env.MAX_PIXELS,
       preset: env.X264_PRESET,
-      chunkSeconds: env.CHUNK_SECONDS,
+      /** Seconds; 0: nothing is cut into chunks. */
+      longestChunk: env.CHUNK_SECONDS,
+      /** Of an FFmpeg process; 0: one for each core. */
       threads: env.FFMPEG_THREADS,
+      /** Of one that encodes a chunk: as many of them run at once as there are jobs. */
+      chunkThreads:
+        env.FFMPEG_THREADS || Math.max(1, Math.floor(availableParallelism() / env.WORKER_CONCURRENCY)),
       wanted: {
         storyboard: env.STORYBOARD,
         waveform: env.WAVEFORM,

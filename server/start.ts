@@ -12,7 +12,7 @@ import { createUploadHooks } from './hooks/index.ts';
 import { createApp, createHealthApp } from './index.ts';
 import { pruneJobs } from './jobs/prune.ts';
 import { startWorker, type Worker, type WorkerOptions } from './jobs/worker.ts';
-import { advance, cleanScratch, mediaFailed } from './pipeline/index.ts';
+import { advance, cleanScratch, closePipeline, mediaFailed } from './pipeline/index.ts';
 import { openRemoteEncoding, type RemoteEncoding } from './providers/index.ts';
 import { createReadiness } from './readiness.ts';
 import { createEarlyTasks, createTasks } from './tasks.ts';
@@ -89,7 +89,10 @@ async function work(ctx: Context, uploads: Uploads, remote: RemoteEncoding | und
   if (early.on) pools.push({ tasks: createEarlyTasks(ctx), concurrency: early.concurrency });
   const workers = pools.map((pool) => startPool(ctx, pool, remote));
   return {
-    stop: async (graceMs: number) => void (await Promise.all(workers.map((worker) => worker.stop(graceMs)))),
+    async stop(graceMs: number) {
+      await Promise.all(workers.map((worker) => worker.stop(graceMs)));
+      await closePipeline(ctx);
+    },
   };
 }
 

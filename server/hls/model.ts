@@ -43,7 +43,7 @@ export interface HlsDetails {
   variants: VideoRendition[];
   /** The default one first. */
   audio: AudioRendition[];
-  /** Of an output that many jobs make: the chunks after the first, and the sounds. */
+  /** Of an output that many jobs make: the seconds at which chunks after the first begin, and the sounds. */
   parts?: (number | 'sound')[];
   /** Milliseconds since the epoch: since when others are there in its place. It plays on for those who have it. */
   supersededAt?: number;

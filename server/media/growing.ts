@@ -10,7 +10,7 @@ export interface NewSegment extends StoredSegment {
   sequence: number;
 }
 
-/** Adds segments that are stored to an output that is growing. */
+/** Adds segments that are stored to an output that is growing. Those that are there already stay: an earlier attempt's are the same. */
 export async function addSegments(
   trx: Trx,
   outputId: string,
@@ -20,6 +20,7 @@ export async function addSegments(
   await trx
     .insertInto('segment')
     .values(segments.map((s) => ({ ...s, outputId, keyFrames: JSON.stringify(s.keyFrames) })))
+    .onConflict((oc) => oc.doNothing())
     .execute();
 }
 

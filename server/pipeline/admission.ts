@@ -42,8 +42,8 @@ export function needsOf(
 }
 
 /**
- * Reserves for the attempt whose scratch folder is `name`, which exists. Throws `JobPostponed` when there is no room
- * now, with what is missing. The reservation goes with the folder: see scratch.ts.
+ * Reserves for the attempt whose scratch folder is `name`, which exists and has `held` of these bytes already. Throws
+ * `JobPostponed` when there is no room now, with what is missing. The reservation goes with the folder: see scratch.ts.
  */
 export async function reserve(
   {
@@ -53,6 +53,7 @@ export async function reserve(
   }: Pick<Config['encoding'], 'scratchDir' | 'scratchFloor' | 'memoryFloor'>,
   name: string,
   needs: Needs,
+  held = 0,
 ): Promise<void> {
   const own: Reservation = { ...needs, name, since: Date.now() };
   // Written before others' are read: of two that come together, at least one sees the other.
@@ -63,10 +64,10 @@ export async function reserve(
     Math.max(0, r.bytes - (await sizeOf(join(scratchDir, r.name)))),
   );
   const room = bavail * bsize - promised - scratchFloor;
-  if (room < needs.bytes)
+  if (room < needs.bytes - held)
     throw postponed(
       'no_scratch_space',
-      `It needs ${inMB(needs.bytes)} in SCRATCH_DIR; ${inMB(room)} can be had now.`,
+      `It needs ${inMB(needs.bytes - held)} in SCRATCH_DIR; ${inMB(room)} can be had now.`,
     );
   if (!others.length) return; // a small machine still does one thing at a time
   const starting = others.filter(({ since }) => since > Date.now() - WARM_UP_MS);

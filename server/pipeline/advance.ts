@@ -5,12 +5,13 @@ import type { Config } from '../config.ts';
 import { add, cancelMediaJobs } from '../jobs/queue.ts';
 import type { ClaimedJob, JobFailure } from '../jobs/job.ts';
 import { lockMedia, transition, type MediaError } from '../media/media.ts';
-import { hlsOutputs } from '../media/growing.ts';
+import { hlsOutputs, type HlsOutput } from '../media/growing.ts';
 import type { OutputKind } from '../media/output.ts';
 import type { Source } from '../media/source.ts';
 import { endAttempts } from '../providers/index.ts';
 import { advanceElsewhere, isAwaitedElsewhere, isLeftToProvider, leaveToProvider } from './elsewhere.ts';
 import { EARLY, awaitsEarly, dropEarly } from './early-job.ts';
+import { joinWhenWhole } from './parts.ts';
 import type { MediaState, Step } from './step.ts';
 import { chunkStep } from './steps/chunk.ts';
 import { copyStep } from './steps/copy.ts';
@@ -46,6 +47,7 @@ export async function advance(trx: Trx, media: MediaRow, encoding: Config['encod
   }
   const state = await stateOf(trx, media, encoding);
   for (const step of STEPS) if (!step.done(state) && step.due(state)) await addJob(trx, media, step);
+  for (const output of state.inParts) await joinWhenWhole(trx, media, output, priorityOf(output.kind));
   const awaited = await isAwaitedElsewhere(trx, media, state);
   if (!state.plays) return;
   if (media.status === 'processing') await transition(trx, media.id, 'playable', { attempt: media.attempt });
@@ -111,17 +113,24 @@ async function dropGrowing(trx: Trx, media: MediaRow): Promise<void> {
 interface State extends MediaState {
   /** Viewers can begin: there are renditions, perhaps still growing. */
   plays: boolean;
+  /** Outputs that many jobs fill. */
+  inParts: HlsOutput[];
 }
 
 async function stateOf(trx: Trx, media: MediaRow, encoding: Config['encoding']): Promise<State> {
   const early = await awaitsEarly(trx, media);
   const outputs = await trx.selectFrom('output').select('kind').where('mediaId', '=', media.id).execute();
   const streams = await hlsOutputs(trx, media.id, { opening: true });
-  const growing = streams.filter(({ details }) => details.state !== 'complete').map(({ kind }) => kind);
+  const unfinished = streams.filter(({ details }) => details.state !== 'complete');
+  const growing = unfinished.map(({ kind }) => kind);
   const kinds = outputs.map(({ kind }) => kind).filter((kind) => !growing.includes(kind));
   return {
     source: media.source ? (JSON.parse(media.source) as Source) : undefined,
     outputs: new Set(kinds as OutputKind[]),
+    begun: new Set(growing as OutputKind[]),
+    inParts: unfinished.filter(
+      ({ details, mediaAttempt }) => details.parts && mediaAttempt === media.attempt,
+    ),
     ended: await endedSteps(trx, media),
     early,
     // What was begun before the probe counts when it has been compared with the whole.
@@ -149,6 +158,8 @@ const isReady = (state: MediaState): boolean =>
   STEPS.filter((step) => !step.done(state) && step.due(state)).every(
     ({ name, required }) => !required && state.ended.has(name),
   );
+
+const priorityOf = (step: string): number => STEPS.find(({ name }) => name === step)?.priority ?? 0;
 
 const keyOf = (media: MediaRow, step: string): string => `${media.id}:${step}:${media.attempt}`;
 

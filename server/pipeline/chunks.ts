@@ -6,11 +6,17 @@
  * and gives frames the time stamps that they have in the whole: frames, key frames, segments and initialization
  * segments then come out as if one process had encoded everything. Pure.
  */
-import type { FrameRate } from './ladder.ts';
+import { SEGMENT_SECONDS } from '../hls/media-playlist.ts';
 import { segmentAt } from './cuts.ts';
+import type { FrameRate } from './ladder.ts';
+
+/** Part of a source, in seconds; without an end it goes on to that of the source. Segments begin at both. */
+export interface Stretch {
+  start: number;
+  end?: number | undefined;
+}
 
 export interface Chunk {
-  index: number;
   /** Seconds: its nominal start, at which a segment begins. */
   start: number;
   /** The first frame of the range. */
@@ -30,31 +36,42 @@ export interface Chunk {
  * still find its frame.
  */
 const PREROLL_FRAMES = 10;
+/** Seconds of the first stretch: one segment, so that something is there soon. */
+const HEAD_SECONDS = 2;
+/** Stretches near the start are that long at least: shorter ones cost a start of FFmpeg and bits at their seams. */
+const USUAL_SECONDS = 12;
 
 /**
- * Cuts `duration` seconds into chunks. The first one has `headSeconds`, so that something is there soon; the others end
- * at multiples of `chunkSeconds`, and the last one has from a half to one and a half of that. Both must be times at
- * which a segment begins. One chunk when the source is too short for two.
+ * Cuts `duration` seconds so that `atOnce` encoders are busy from the start to the end (Polychronopoulos and Kuck, Guided
+ * Self-Scheduling, 1987): a stretch is an encoder's share of what is left, so the last ones are short. None is longer
+ * than `longest`, or than what lies before it: whoever watches meanwhile has that time until it must be there.
  */
-export function planChunks(
+export function stretches(
   duration: number,
-  rate: FrameRate,
-  { headSeconds, chunkSeconds }: { headSeconds: number; chunkSeconds: number },
-): Chunk[] {
-  const count = Math.round(duration / chunkSeconds);
-  const later = Array.from({ length: Math.max(0, count - 1) }, (_, n) => (n + 1) * chunkSeconds);
-  const starts = [0, ...(count > 1 ? [headSeconds] : []), ...later];
-  return starts.map((start, index) => {
-    const next = starts[index + 1];
-    const firstFrame = frameAt(start, rate);
-    return {
-      ...{ index, start, firstFrame },
-      endFrame: next === undefined ? undefined : frameAt(next, rate),
-      seekFrame: Math.max(0, firstFrame - PREROLL_FRAMES),
-      firstSegment: segmentAt(start),
-      lateness: timeOf(firstFrame, rate) - start,
-    };
-  });
+  { longest, atOnce }: { longest: number; atOnce: number },
+): Stretch[] {
+  const starts = [0];
+  for (let at = HEAD_SECONDS; duration - at >= SEGMENT_SECONDS / 2;) {
+    starts.push(at);
+    const share = (duration - at) / (atOnce + 1);
+    const length = Math.min(longest, share, Math.max(USUAL_SECONDS, at));
+    at =
+      SEGMENT_SECONDS *
+      Math.max(Math.ceil(at / SEGMENT_SECONDS) + 1, Math.round((at + length) / SEGMENT_SECONDS));
+  }
+  return starts.map((start, n) => ({ start, end: starts[n + 1] }));
+}
+
+/** The frames of a stretch. */
+export function chunkOf({ start, end }: Stretch, rate: FrameRate): Chunk {
+  const firstFrame = frameAt(start, rate);
+  return {
+    ...{ start, firstFrame },
+    endFrame: end === undefined ? undefined : frameAt(end, rate),
+    seekFrame: Math.max(0, firstFrame - PREROLL_FRAMES),
+    firstSegment: segmentAt(start),
+    lateness: timeOf(firstFrame, rate) - start,
+  };
 }
 
 /** Options before the input. The time is rounded down: a frame that begins a microsecond before it would be lost. */

@@ -4,7 +4,7 @@ import type { Task } from '../jobs/job.ts';
 import { STEPS } from './advance.ts';
 import { earlyTask as followUploads, type OpenPrefix } from './early.ts';
 import { createFfmpeg, type Ffmpeg } from './ffmpeg.ts';
-import { taskOf } from './runner.ts';
+import { keptSources, taskOf } from './runner.ts';
 
 export { advance, failMedia, mediaFailed } from './advance.ts';
 export { EARLY, addEarly, findEarly } from './early-job.ts';
@@ -24,6 +24,9 @@ export function pipelineTasks(ctx: Context): Record<string, Task> {
   const ffmpeg = ffmpegOf(ctx);
   return Object.fromEntries(STEPS.map((step) => [step.name, taskOf(step, ctx, ffmpeg)]));
 }
+
+/** For the stop, when no job runs any more: removes what was kept for the next one. */
+export const closePipeline = (ctx: Context): Promise<void> => keptSources(ctx).close();
 
 /** The task that works on uploads while they arrive. */
 export const earlyTask = (ctx: Context, open: OpenPrefix): Task => followUploads(ctx, ffmpegOf(ctx), open);

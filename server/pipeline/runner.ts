@@ -10,8 +10,18 @@ import { needsOf, reserve } from './admission.ts';
 import { refuse, stepFailure } from './failures.ts';
 import type { Ffmpeg } from './ffmpeg.ts';
 import type { Needs } from './footprint.ts';
+import { KeptSources } from './kept-sources.ts';
 import { withScratch } from './scratch.ts';
 import type { Step, StepContext } from './step.ts';
+
+/** Of each context: what its attempts have fetched from remote storage. */
+const kept = new WeakMap<Context, KeptSources>();
+
+export function keptSources(ctx: Context): KeptSources {
+  const sources = kept.get(ctx) ?? new KeptSources(ctx.config.encoding.scratchDir);
+  kept.set(ctx, sources);
+  return sources;
+}
 
 /** Statuses in which a media wants its steps' work: a poster may come after everything else. */
 const WANTED = ['processing', 'playable', 'ready'];
@@ -28,9 +38,12 @@ export function taskOf(step: Step, ctx: Context, ffmpeg: Ffmpeg): Task {
     if (!media || !isIn(media, job.mediaAttempt, WANTED)) return undefined;
     try {
       return await withScratch(ctx.config.encoding.scratchDir, job, async (scratch, name) => {
-        await reserve(ctx.config.encoding, name, await needs(ctx, step, media, jobContext.signal));
-        const commit = await step.run(stepContext(ctx, ffmpeg, jobContext, media, scratch));
-        return commitStep(ctx, media, commit);
+        const attempt = async (held: number): Promise<Commit> => {
+          await reserve(ctx.config.encoding, name, await needs(ctx, step, media, jobContext.signal), held);
+          const commit = await step.run(stepContext(ctx, ffmpeg, jobContext, media, scratch));
+          return commitStep(ctx, media, commit);
+        };
+        return step.fromStored ? attempt(0) : keptSources(ctx).reading(media.id, scratch, attempt);
       });
     } catch (error) {
       throw stepFailure(error, job.attempts);
@@ -99,15 +112,17 @@ export function stepContext(
 }
 
 async function localSource(
-  { storage }: Context,
+  ctx: Context,
   media: MediaRow,
   scratch: string,
   signal: AbortSignal,
 ): Promise<string> {
   if (media.sourceDeletedAt !== null)
     throw refuse('source_gone', 'The uploaded file was deleted, as KEEP_SOURCE says. Upload it again.');
+  const { storage } = ctx;
+  const get = (): Promise<string> => storage.localPath(media.sourceKey ?? '', scratch, signal);
   try {
-    return await storage.localPath(media.sourceKey ?? '', scratch, signal);
+    return await (storage.driver === 's3' ? keptSources(ctx).fetch(media.id, scratch, get, signal) : get());
   } catch (error) {
     if (error instanceof ObjectMissingError)
       throw refuse('source_missing', 'The uploaded file is not in storage any more. Upload it again.');

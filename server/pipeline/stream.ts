@@ -7,7 +7,6 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { iframeRatesOf, ratesOf } from '../hls/media-playlist.ts';
 import type { AudioRendition, HlsDetails, VideoRendition } from '../hls/model.ts';
 import type { Commit } from '../jobs/job.ts';
@@ -16,12 +15,11 @@ import { newOutputId, publishOutput, type HlsKind } from '../media/output.ts';
 import { outputPrefix } from '../storage/storage.ts';
 import { Unfit } from './copying.ts';
 import type { PlannedAudio, PlannedVideo, StreamPlan } from './encode.ts';
+import { follow } from './follow.ts';
 import type { Segment } from './pieces.ts';
 import { withdrawFiles } from './publish.ts';
 import { Differs, RenditionWriter } from './rendition-writer.ts';
 import type { StepContext } from './step.ts';
-
-const POLL_MS = 150;
 
 export interface StreamJob {
   kind: HlsKind;
@@ -101,30 +99,6 @@ type Writers = {
   video: { planned: PlannedVideo; writer: RenditionWriter }[];
   audio: { planned: PlannedAudio; writer: RenditionWriter }[];
 };
-
-/** Calls `round` again and again while `run` runs, and once more at its end. Whichever fails ends the other. */
-async function follow(
-  signal: AbortSignal,
-  run: StreamJob['run'],
-  round: (last: boolean) => Promise<void>,
-): Promise<void> {
-  const stop = new AbortController();
-  let running = true;
-  const end = run(AbortSignal.any([signal, stop.signal])).finally(() => (running = false));
-  const ended = end.catch(() => undefined);
-  try {
-    while (running) {
-      await round(false);
-      await Promise.race([sleep(POLL_MS), ended]);
-    }
-  } catch (error) {
-    stop.abort();
-    await ended;
-    throw error;
-  }
-  await end;
-  await round(true);
-}
 
 /** The output that an earlier attempt left growing, if this attempt makes the same; else a new one. */
 async function openPlace(ctx: StepContext, job: StreamJob, writers: RenditionWriter[]): Promise<Place> {

@@ -7,17 +7,14 @@ import type { Config } from '../config.ts';
 import type { Source } from '../media/source.ts';
 import { addRetire } from './retire.ts';
 
-/** What `first` made, when the ladder of this source builds upon it: some of its rungs, and not all. */
+/** What `first` makes or made, when the ladder of this source builds upon it: some of its rungs, and not all. */
 export function foundation(
   outputs: readonly HlsOutput[],
   source: Source,
   encoding: Config['encoding'],
 ): HlsOutput | undefined {
   const rungs = rungsOf(source, encoding.ladder);
-  const first = outputs.find(
-    ({ kind, details }) =>
-      kind === 'first' && details.state === 'complete' && details.supersededAt === undefined,
-  );
+  const first = outputs.find(({ kind, details }) => kind === 'first' && details.supersededAt === undefined);
   if (!first) return undefined;
   const { variants } = first.details;
   const fits = variants.every((v) =>

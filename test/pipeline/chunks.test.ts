@@ -24,7 +24,8 @@ afterAll(() => rm(dirname(file), { recursive: true }));
 afterEach(() => bench.close());
 
 const open = async (chunkSeconds: number): Promise<void> => {
-  bench = await openBench({ CHUNK_SECONDS: String(chunkSeconds), LADDER: '180,100' });
+  const parts = { CHUNK_SECONDS: String(chunkSeconds), WORKER_CONCURRENCY: '2' };
+  bench = await openBench({ ...parts, LADDER: '180,100' });
 };
 
 /** Time stamp and kind of every packet of a rendition, in their order of presentation. */
@@ -64,7 +65,7 @@ it('have the frames, key frames and time stamps of one encode', async () => {
   await open(12);
   const parts = await encoded();
   const tasks = await tasksOf(parts.id);
-  expect(tasks.filter((task) => task === 'chunk')).toHaveLength(4); // 6 to 12, 12 to 24, the rest, and the sound
+  expect(tasks.filter((task) => task === 'chunk')).toHaveLength(6); // from 2, 12, 18, 24 and 30 s, and the sound
   expect(tasks.filter((task) => task === 'join')).toHaveLength(1);
   expect(Object.keys(parts.packets)).toEqual(Object.keys(whole.packets));
   for (const [name, list] of Object.entries(whole.packets)) expect(parts.packets[name]).toEqual(list);

@@ -21,9 +21,7 @@ export const firstStep: Step = {
   async run(ctx) {
     const rungs = rungsOf(ctx.source(), ctx.encoding.ladder).slice(-1);
     const wanted = { rungs, audio: true };
-    return (
-      (await inParts(ctx, { kind: 'first', priority: firstStep.priority }, wanted)) ??
-      (await encodeStream(ctx, 'first', wanted)).commit
-    );
+    const job = { kind: 'first' as const, priority: firstStep.priority, watched: true };
+    return (await inParts(ctx, { ...job, ...wanted })) ?? (await encodeStream(ctx, 'first', wanted)).commit;
   },
 };

@@ -14,7 +14,7 @@ export const joinStep: Step = {
   priority: 10,
   required: true,
   fromStored: true,
-  // Its job is added by the last part.
+  // Its job is added when the last part has ended.
   done: () => true,
   due: () => false,
   async run(ctx) {

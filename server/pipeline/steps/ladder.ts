@@ -1,10 +1,12 @@
 /** Every rung from one decode, and every sound: or what `first` has left to do. */
+import { JobPostponed } from '../../jobs/job.ts';
 import { hlsOutputs } from '../../media/growing.ts';
 import { encodeStream } from '../encode-stream.ts';
 import { encoding } from '../footprint.ts';
 import { needsFirst, rungsOf } from '../ladder.ts';
 import { inParts } from '../open-parts.ts';
-import type { Step } from '../step.ts';
+import { partsOf } from '../parts.ts';
+import type { MediaState, Step } from '../step.ts';
 import { foundation, supersedeOthers } from '../supersede.ts';
 import { mayCopy } from './copy.ts';
 
@@ -17,22 +19,39 @@ export const ladderStep: Step = {
   due(state) {
     const { source, outputs } = state;
     if (!source || mayCopy(state)) return false;
-    return outputs.has('first') || outputs.has('copy') || !needsFirst(source, state.encoding.ladder);
+    const alone = outputs.has('copy') || !needsFirst(source, state.encoding.ladder);
+    return alone || outputs.has('first') || besideFirst(state);
   },
   async run(ctx) {
+    const { db, media } = ctx;
     const source = ctx.source();
     const all = rungsOf(source, ctx.encoding.ladder);
-    const first = foundation(await hlsOutputs(ctx.db, ctx.media.id), source, ctx.encoding);
+    const outputs = await hlsOutputs(db, media.id, { opening: true });
+    const first = foundation(outputs, source, ctx.encoding);
     const rungs = first
       ? all.filter(({ name }) => !first.details.variants.some((v) => v.name === name))
       : all;
     const wanted = { rungs, audio: !first };
-    const opened = await inParts(ctx, { kind: 'ladder', priority: ladderStep.priority }, wanted);
+    const job = { kind: 'ladder' as const, priority: ladderStep.priority, watched: !outputs.length };
+    const opened = await inParts(ctx, { ...job, ...wanted });
     if (opened) return opened;
+    if (first && first.details.state !== 'complete') throw afterFirst();
     const { commit } = await encodeStream(ctx, 'ladder', wanted);
     return async (trx) => {
       await commit(trx);
-      await supersedeOthers(trx, ctx.media, source, ctx.encoding);
+      await supersedeOthers(trx, media, source, ctx.encoding);
     };
   },
 };
+
+/** Viewers have what `first` has made so far; parts of the ladder take what processors it leaves, and wait for it at their end. */
+const besideFirst = ({ source, begun, encoding: settings }: MediaState): boolean =>
+  source !== undefined && begun.has('first') && partsOf(source, settings, false) !== undefined;
+
+/** In one piece it would be complete, and shown, without the sounds that `first` has. */
+const afterFirst = (): JobPostponed =>
+  new JobPostponed({
+    code: 'first_unfinished',
+    message: 'The lowest rung is still being made. It waits for that to end.',
+    delayMs: 5_000,
+  });

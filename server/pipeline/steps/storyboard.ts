@@ -20,7 +20,7 @@ export const storyboardStep: Step = {
   needs: (source, { ladder }) => holding(source, rungsOf(source, ladder).slice(-1), 0),
   done: ({ outputs }) => outputs.has('storyboard'),
   due: ({ source, outputs, encoding }) =>
-    encoding.wanted.storyboard && source?.video !== undefined && isStored(outputs),
+    encoding.wanted.storyboard && source?.video !== undefined && (outputs.has('first') || isStored(outputs)),
   async run(ctx) {
     ctx.progress({ percent: 0, stage: 'Taking small pictures' });
     const stream = await storedStream(ctx);

@@ -1,0 +1,74 @@
+/** Long sources whose lowest rung comes first: parts of the ladder are made beside it, and joined after it. */
+import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { hlsOutputs } from '../../server/media/growing.ts';
+import { makeMedia } from '../media.ts';
+import { openBench, type Bench } from './harness.ts';
+import { checkHls } from './hls-rules.ts';
+
+let bench: Bench;
+let file: string;
+beforeAll(async () => {
+  // 25 s are cut for the ladder, and not for `first`, of which viewers see each segment.
+  const parts = { CHUNK_SECONDS: '18', WORKER_CONCURRENCY: '2' };
+  bench = await openBench({ ...parts, LADDER: '540,240', STORYBOARD: 'off' });
+  // Few pixels to make and to read, many by the measure of needsFirst: 60 frames per second.
+  file = await makeMedia('a.mp4', [
+    ...['-f', 'lavfi', '-i', 'color=green:size=960x540:rate=60:duration=25'],
+    ...['-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000:duration=25'],
+    ...['-c:v', 'mpeg4', '-c:a', 'aac'],
+  ]);
+}, 60_000);
+afterAll(async () => {
+  await bench?.close();
+  if (file) await rm(dirname(file), { recursive: true });
+});
+
+/** Stops the lowest rung at its third segment until it is told to go on. */
+function holdFirst(): { go: () => void; held: Promise<void> } {
+  const { storage } = bench;
+  const { put, putFile } = storage;
+  let go = (): void => undefined;
+  let reached = (): void => undefined;
+  const held = new Promise<void>((resolve) => (reached = resolve));
+  const gone = new Promise<void>((resolve) => (go = resolve));
+  const wait = async (key: string): Promise<void> => {
+    if (!/v240\/00003-1\.m4s$/.test(key)) return;
+    reached();
+    await gone;
+  };
+  storage.put = (key, body) => wait(key).then(() => put.call(storage, key, body));
+  storage.putFile = (key, path) => wait(key).then(() => putFile.call(storage, key, path));
+  return { held, go: () => (Object.assign(storage, { put, putFile }), go()) };
+}
+
+it('a ladder is begun while the lowest rung grows, and is whole after it', async () => {
+  const id = await bench.upload(file);
+  const tasks = async (): Promise<string[]> => (await bench.jobs(id)).map(({ task }) => task);
+  const states = async (): Promise<Record<string, string>> =>
+    Object.fromEntries(
+      (await hlsOutputs(bench.ctx.db, id, { opening: true })).map(({ kind, details }) => [
+        kind,
+        details.state,
+      ]),
+    );
+  await bench.drain('probe');
+  expect(await tasks()).not.toContain('ladder');
+  const first = holdFirst();
+  const ended = bench.drain('first');
+  await first.held;
+  await bench.drain('ladder', 'chunk');
+  expect(await states()).toEqual({ first: 'growing', ladder: 'opening' });
+  expect((await bench.media(id)).status).toBe('playable');
+  expect((await tasks()).filter((task) => task === 'chunk').length).toBeGreaterThan(2);
+  expect(await tasks()).not.toContain('join');
+
+  first.go();
+  await ended;
+  expect(await states()).toEqual({ first: 'complete', ladder: 'opening' });
+  await bench.drain();
+  expect((await bench.media(id)).status).toBe('ready');
+  const { root, details } = await bench.stream(id);
+  expect(details.variants.map(({ name }) => name)).toEqual(['v540', 'v240']);
+  expect((await checkHls(root)).broken).toEqual([]);
+}, 300_000);
