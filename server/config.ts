@@ -239,12 +239,10 @@ function toConfig(env: Env) {
     },
     encoding: {
       concurrency: env.WORKER_CONCURRENCY,
-      scratchDir: env.SCRATCH_DIR
-        ? resolve(env.SCRATCH_DIR)
-        : resolve(
-            env.STORAGE === 's3' ? tmpdir() : dataDir,
-            env.STORAGE === 's3' ? 'millrace-scratch' : 'scratch',
-          ),
+      scratchDir: resolve(
+        env.SCRATCH_DIR ??
+          (env.STORAGE === 's3' ? resolve(tmpdir(), 'millrace-scratch') : resolve(dataDir, 'scratch')),
+      ),
       ffmpegPath: env.FFMPEG_PATH,
       ffprobePath: env.FFPROBE_PATH,
       ladder: env.LADDER.map(Number).sort((a, b) => b - a),

@@ -5,6 +5,7 @@ import { uploadFile } from '../../test/tus.ts';
 import { watch, type Usage } from './resources.ts';
 
 export interface Intake extends Usage {
+  mediaId: string;
   /** Seconds from the last byte's acknowledgement. */
   playable: number;
   /** Seconds from the last byte's acknowledgement; absent when it was not waited for. */
@@ -19,7 +20,7 @@ export async function take(server: TestServer, path: string, until: 'playable' |
   const watched = watch(server.pid());
   const playable = await reached(server, id, ['playable', 'ready']);
   const ready = until === 'ready' ? await reached(server, id, ['ready'], playable) : undefined;
-  return { playable, ready, ...watched.end() };
+  return { mediaId: id, playable, ready, ...watched.end() };
 }
 
 /** Seconds until the media has one of these statuses, on top of `before`. */

@@ -2,6 +2,7 @@
 import { startServer } from '../../test/server.ts';
 import { s3AndPostgres } from '../../test/system/flow.ts';
 import { take } from './intake.ts';
+import { watchJobs } from './timeline.ts';
 
 export interface Run {
   workers: number;
@@ -9,24 +10,27 @@ export interface Run {
   wall: number;
 }
 
-/** Encodes `source` once on one worker and once on two. */
-export async function scaleOut(source: string): Promise<Run[]> {
+/** Encodes `source` once on one worker and once on two; `tell` gets what each job did. */
+export async function scaleOut(source: string, tell: (lines: string[]) => void): Promise<Run[]> {
   const runs: Run[] = [];
-  for (const workers of [1, 2]) runs.push({ workers, wall: await runOn(workers, source) });
+  for (const workers of [1, 2]) runs.push({ workers, wall: await runOn(workers, source, tell) });
   return runs;
 }
 
-async function runOn(workers: number, source: string): Promise<number> {
+async function runOn(workers: number, source: string, tell: (lines: string[]) => void): Promise<number> {
   const { env, close } = await s3AndPostgres();
-  const quiet = { ...env, LOG_LEVEL: 'warn', WORKER_CONCURRENCY: '1', FFMPEG_THREADS: '1' };
+  const timeline = await watchJobs();
+  const quiet = { ...env, ...timeline.env, LOG_LEVEL: 'warn', WORKER_CONCURRENCY: '1', FFMPEG_THREADS: '1' };
   const roles = ['server', ...Array.from({ length: workers }, () => 'worker')];
   const processes = [];
   try {
     for (const ROLE of roles) processes.push(await startServer({ ...quiet, ROLE }));
-    const { ready = NaN } = await take(processes[0]!, source, 'ready');
+    const { mediaId, ready = NaN } = await take(processes[0]!, source, 'ready');
+    tell(await timeline.of(processes[0]!, mediaId));
     return ready;
   } finally {
     await Promise.all(processes.map((process) => process.dispose()));
+    await timeline.dispose();
     await close?.();
   }
 }
