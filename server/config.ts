@@ -32,6 +32,7 @@ export const ENVIRONMENT = {
   CORS_ORIGINS: list('*'),
   ROLE: z.enum(['all', 'server', 'worker']).default('all'),
   WEB_CONCURRENCY: processes.default(1),
+  START_TIMEOUT: duration('60s'),
   SHUTDOWN_GRACE: duration('25s'),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   LOG_FORMAT: z.enum(['pretty', 'json']).default('pretty'),
@@ -191,6 +192,7 @@ function toConfig(env: Env) {
     role: env.ROLE,
     /** Processes that share the port. A worker listens for health checks only. */
     concurrency: env.ROLE === 'worker' ? 1 : env.WEB_CONCURRENCY,
+    startPatienceMs: env.START_TIMEOUT,
     shutdownGraceMs: env.SHUTDOWN_GRACE,
     log: { level: env.LOG_LEVEL, format: env.LOG_FORMAT },
     auth: {

@@ -7,6 +7,7 @@ import type { Config } from './config.ts';
 import { openStorage } from './storage/index.ts';
 import type { Storage } from './storage/storage.ts';
 import type { Logger, Telemetry } from './telemetry.ts';
+import { whenThere } from './waiting.ts';
 
 export interface Context {
   config: Config;
@@ -18,16 +19,17 @@ export interface Context {
   secret: Uint8Array;
 }
 
-/** Opens database (migrated) and storage. Throws when one of them can't be used, with the reason. */
+/** Opens database (migrated) and storage, waiting for both. Throws when one of them can't be used, with the reason. */
 export async function createContext(config: Config, telemetry: Telemetry): Promise<Context> {
   await mkdir(config.dataDir, { recursive: true });
   const db = openDatabase(config.database);
   const storage = openStorage(config);
   try {
-    const applied = await migrate(db);
+    const waiting = { logger: telemetry.logger, patienceMs: config.startPatienceMs };
+    const applied = await whenThere('the database', () => migrate(db), waiting);
     await skipEventIds(db);
     if (applied.length) telemetry.logger.info({ applied }, 'database migrated');
-    await storage.check();
+    await whenThere('storage', () => storage.check(), waiting);
     const secret = await loadSecret(db, config.auth.sessionSecret);
     return { config, db, storage, logger: telemetry.logger, telemetry, secret };
   } catch (error) {

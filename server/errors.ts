@@ -56,7 +56,32 @@ export const notFound = (what = 'Nothing'): AppError =>
 
 /** The text of anything that was thrown, for logs. */
 export function messageOf(error: unknown): string {
+  // Of a host with several addresses: what each of them said.
+  if (error instanceof AggregateError && !error.message) return error.errors.map(messageOf).join('; ');
   return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * Words for a network or a service that isn't there now: Node's and the operating system's, S3's, PostgreSQL's (classes
+ * 08 and 57P, "too many connections"), and those of its driver, which has no codes.
+ */
+const OUTAGE_CODES =
+  /^(ECONN(REFUSED|RESET|ABORTED)|ETIMEDOUT|EPIPE|EAI_AGAIN|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|TimeoutError|NetworkingError|SlowDown|ServiceUnavailable|InternalError|RequestTimeout|RequestTimeTooSkewed|08...|57P0[1-4]|53300)$/;
+const OUTAGE_MESSAGES = /^(Connection terminated|timeout expired|timeout exceeded when trying to connect)/;
+
+/** True for an error that the same request may not meet again: a service is away, not wrongly asked. */
+export function isOutage(error: unknown): boolean {
+  const { code, name, message, $metadata } = (error ?? {}) as {
+    code?: unknown;
+    name?: unknown;
+    message?: unknown;
+    $metadata?: { httpStatusCode?: number };
+  };
+  const status = $metadata?.httpStatusCode ?? 0;
+  if (status >= 500 || status === 429) return true;
+  return (
+    [code, name].some((word) => OUTAGE_CODES.test(String(word))) || OUTAGE_MESSAGES.test(String(message))
+  );
 }
 
 /**

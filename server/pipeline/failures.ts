@@ -1,4 +1,5 @@
 /** What went wrong, as a job failure: a stable code, a sentence for people, and whether trying again can help. */
+import { isOutage } from '../errors.ts';
 import { JobError } from '../jobs/job.ts';
 import { ToolError } from './spawn.ts';
 
@@ -127,9 +128,6 @@ function byStatus(exitStatus: string, end: ToolError['end']): Verdict | undefine
 export const saidNo = (error: unknown): boolean =>
   error instanceof JobError && /^exit [1-9]/.test(error.failure.exitStatus ?? '');
 
-/** Node's and the operating system's words for a network or a service that isn't there now. */
-const OUTAGE =
-  /^(ECONN(REFUSED|RESET|ABORTED)|ETIMEDOUT|EPIPE|EAI_AGAIN|ENOTFOUND|EHOSTUNREACH|ENETUNREACH|TimeoutError|NetworkingError|SlowDown|ServiceUnavailable|InternalError|RequestTimeout|RequestTimeTooSkewed)$/;
 const FULL = new Set(['ENOSPC', 'EDQUOT']);
 
 /**
@@ -148,15 +146,10 @@ export function stepFailure(error: unknown, attempts: number): unknown {
 }
 
 function outside(error: unknown): Verdict | undefined {
-  const { code, name, $metadata } = (error ?? {}) as {
-    code?: unknown;
-    name?: unknown;
-    $metadata?: { httpStatusCode?: number };
-  };
+  const { code } = (error ?? {}) as { code?: unknown };
   if (FULL.has(String(code)))
     return { code: 'no_space', message: 'The disk of the worker or of storage is full.' };
-  const status = $metadata?.httpStatusCode ?? 0;
-  if (OUTAGE.test(String(code)) || OUTAGE.test(String(name)) || status >= 500 || status === 429)
+  if (isOutage(error))
     return { code: 'storage_unavailable', message: 'Storage could not be reached. It is tried again.' };
   return undefined;
 }

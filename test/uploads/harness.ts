@@ -219,6 +219,12 @@ export const patch = (url: string, offset: number, body: Body, headers: Record<s
 
 export const offsetOf = (answer: Answer): number => Number(answer.headers.get('upload-offset') ?? NaN);
 
+/** How often the media was told that its upload is whole. */
+export async function finishesOf({ db }: Pick<Engine, 'db'>, id: string): Promise<number> {
+  const events = await db.selectFrom('event').select('payload').where('mediaId', '=', id).execute();
+  return events.filter(({ payload }) => payload.includes('"processing"')).length;
+}
+
 /** Everything that storage holds of an upload, finished or not. */
 export async function keysOf({ storage }: Pick<Engine, 'storage'>, ...ids: string[]): Promise<string[]> {
   const keys: string[] = [];

@@ -4,11 +4,19 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Upload } from 'tus-js-client';
-import type { Db } from '../../db/dialect.ts';
 import { eventually } from '../server.ts';
 import { startCuttingProxy } from './cutting-proxy.ts';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
-import { createUpload, offsetOf, openGround, patch, sha256, startEngine, tus } from './harness.ts';
+import {
+  createUpload,
+  finishesOf,
+  offsetOf,
+  openGround,
+  patch,
+  sha256,
+  startEngine,
+  tus,
+} from './harness.ts';
 import type { Engine, Ground, StorageName } from './harness.ts';
 import { startKillable, type KillableEngine } from './killable.ts';
 import { seededRandom } from './random.ts';
@@ -33,12 +41,6 @@ async function sendPartials(...urls: string[]): Promise<string> {
 }
 
 const post = (url: string, concat: string) => tus('POST', url, { 'Upload-Concat': concat });
-
-/** How often the media was told that its upload is whole. */
-async function finishes(db: Db, id: string): Promise<number> {
-  const events = await db.selectFrom('event').select('payload').where('mediaId', '=', id).execute();
-  return events.filter(({ payload }) => payload.includes('"processing"')).length;
-}
 
 describe('on S3, where copying takes as long as we want', () => {
   let ground: Ground;
@@ -89,7 +91,7 @@ describe('on S3, where copying takes as long as we want', () => {
     open();
     await eventually(async () => offsetOf(await tus('HEAD', url)) === bytes.length);
     expect(await engine.digest(idOf(url))).toBe(sha256(bytes));
-    expect(await finishes(ground.database.db, idOf(url))).toBe(1);
+    expect(await finishesOf(ground.database, idOf(url))).toBe(1);
   });
 
   it.each(['tus', 'the draft'])(
@@ -122,7 +124,7 @@ describe('on S3, where copying takes as long as we want', () => {
       expect(offsetOf(told)).toBe(body.length);
       expect(told.headers.get('repr-digest')).toMatch(/^sha-256=/);
       expect((await patch(url, body.length, '')).status).toBe(204); // a client that heard nothing asks once more
-      expect(await finishes(ground.database.db, id)).toBe(1);
+      expect(await finishesOf(ground.database, id)).toBe(1);
     },
   );
 
@@ -180,7 +182,7 @@ async function expectWhole(ground: Ground, engine: Engine, { url }: KillableEngi
   const final = `${url}/${idOf(again.headers.get('location'))}`;
   await eventually(async () => offsetOf(await tus('HEAD', final)) === bytes.length);
   expect(await engine.digest(idOf(final))).toBe(sha256(bytes));
-  expect(await finishes(ground.database.db, idOf(final))).toBe(1);
+  expect(await finishesOf(ground.database, idOf(final))).toBe(1);
 }
 
 it.each<StorageName>(['disk', 's3'])(
@@ -200,7 +202,7 @@ it.each<StorageName>(['disk', 's3'])(
       const [id = ''] = ids;
       await eventually(async () => offsetOf(await tus('HEAD', `${two.url}/${id}`)) === bytes.length);
       expect(await one.digest(id)).toBe(sha256(bytes));
-      expect(await finishes(ground.database.db, id)).toBe(1);
+      expect(await finishesOf(ground.database, id)).toBe(1);
     } finally {
       await one.close();
       await two.close();
@@ -234,7 +236,7 @@ it('takes parallel uploads of tus-js-client over connections that break', async 
     const final = `${servers[0]?.url}/${idOf(url)}`;
     await eventually(async () => offsetOf(await tus('HEAD', final)) === bytes.length);
     expect(await servers[0]?.digest(idOf(url))).toBe(sha256(bytes));
-    expect(await finishes(ground.database.db, idOf(url))).toBe(1);
+    expect(await finishesOf(ground.database, idOf(url))).toBe(1);
   } finally {
     await proxy.close();
     for (const server of servers) await server.close();

@@ -11,6 +11,8 @@ import { freePort } from '../server.ts';
 export interface KillableEngine {
   url: string;
   port: number;
+  /** kill -9. */
+  kill(): Promise<void>;
   /** kill -9, and start again. */
   crash(): Promise<void>;
   /** SIGTERM; resolves with the exit code. */
@@ -55,6 +57,7 @@ export async function startKillable(
     port,
     start,
     stop: () => end('SIGTERM'),
+    kill: async () => void (await end('SIGKILL')),
     async crash() {
       await end('SIGKILL');
       await start();
