@@ -20,6 +20,7 @@ import {
   words,
 } from './settings.ts';
 import { ENCODERS, streamConfig, streamProblems } from './stream-config.ts';
+import { uploadConfig } from './upload-config.ts';
 
 /** Every variable Millrace reads. */
 export const ENVIRONMENT = {
@@ -224,21 +225,7 @@ function toConfig(env: Env) {
         forcePathStyle: env.S3_FORCE_PATH_STYLE ?? env.S3_ENDPOINT !== undefined,
       },
     },
-    uploads: {
-      maxSize: env.UPLOAD_MAX_SIZE,
-      expiresMs: env.UPLOAD_EXPIRES,
-      metadataMax: env.UPLOAD_METADATA_MAX,
-      fsync: env.UPLOAD_FSYNC,
-      idleTimeoutMs: env.UPLOAD_IDLE_TIMEOUT,
-      partSize: env.UPLOAD_PART_SIZE,
-      memory: env.UPLOAD_MEMORY,
-      diskFloor: env.DISK_FLOOR,
-      diskReserve: env.DISK_RESERVE,
-      /** 0: none. */
-      quota: env.QUOTA_PER_OWNER,
-      /** Of one owner at once; 0: any number. */
-      unfinished: env.UPLOADS_PER_OWNER,
-    },
+    uploads: uploadConfig(env),
     encoding: {
       concurrency: env.WORKER_CONCURRENCY,
       scratchDir: resolve(
