@@ -1,11 +1,20 @@
 /** Parallel uploads (tus concatenation): partials, finals, and what crashes leave. On disk and on a real S3 server. */
 import { randomBytes } from 'node:crypto';
 import { Upload } from 'tus-js-client';
-import { createUpload, metadata, offsetOf, openGround, patch, sha256, startEngine, tus } from './harness.ts';
-import type { Answer, Engine, Ground, StorageName } from './harness.ts';
+import {
+  createUpload,
+  metadata,
+  offsetOf,
+  openGround,
+  patch,
+  sha256,
+  startEngine,
+  STORAGES,
+  tus,
+} from './harness.ts';
+import type { Answer, Engine, Ground } from './harness.ts';
 
 const MiB = 1024 * 1024;
-const STORAGES: StorageName[] = ['disk', ...(process.env['ONLY_DISK'] ? [] : ['s3' as const])];
 const idOf = (url: string | null): string => url?.split('/').at(-1) ?? '';
 
 describe.each(STORAGES)('concatenation on %s', (storage) => {

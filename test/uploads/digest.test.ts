@@ -1,12 +1,11 @@
 /** Digests of bodies and of whole objects: what was disproved was never there. On disk and on a real S3 server. */
 import { createHash, randomBytes } from 'node:crypto';
 import { request } from 'node:http';
-import { createUpload, offsetOf, openGround, patch, sha256, startEngine, tus } from './harness.ts';
-import type { Engine, Ground, StorageName } from './harness.ts';
+import { createUpload, offsetOf, openGround, patch, sha256, startEngine, STORAGES, tus } from './harness.ts';
+import type { Engine, Ground } from './harness.ts';
 import { startPatch } from './requests.ts';
 
 const MiB = 1024 * 1024;
-const STORAGES: StorageName[] = ['disk', ...(process.env['ONLY_DISK'] ? [] : ['s3' as const])];
 const hash = (algorithm: string, bytes: Buffer) => createHash(algorithm).update(bytes).digest('base64');
 
 describe.each(STORAGES)('digests on %s', (storage) => {

@@ -3,12 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../server.ts';
-import { createUpload, offsetOf, openGround, patch, sha256, startEngine, tus } from './harness.ts';
-import type { Engine, Ground, StorageName } from './harness.ts';
+import { createUpload, offsetOf, openGround, patch, sha256, startEngine, STORAGES, tus } from './harness.ts';
+import type { Engine, Ground } from './harness.ts';
 import { startPatch } from './requests.ts';
 
 const MiB = 1024 * 1024;
-const STORAGES: StorageName[] = ['disk', ...(process.env['ONLY_DISK'] ? [] : ['s3' as const])];
 
 describe.each(STORAGES)('upload store on %s', (storage) => {
   let ground: Ground;
