@@ -1,66 +1,35 @@
 /** Files that name other files or addresses: none is followed, and nothing of them comes out. */
 import { execa } from 'execa';
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createFfmpeg } from '../../server/pipeline/ffmpeg.ts';
 import { ToolError } from '../../server/pipeline/spawn.ts';
-import { mediaPrefix } from '../../server/storage/storage.ts';
 import { makeClip, makeMedia } from '../media.ts';
-import { openBench, type Bench } from './harness.ts';
+import type { Bench } from './harness.ts';
+import { CANARY, setTrap, type Trap } from './trap.ts';
 
 /** An end that was foreseen: not `internal`, and not still going on. */
 const CLEAR = /^(?!internal$|processing$|playable$)[a-z_]+$/;
-const CANARY = 'CANARY-7f3a9c-of-another-tenant';
 
+let trap: Trap;
 let bench: Bench;
 let dir: string;
 let clip: string;
-let server: Server;
-let asked: string[];
 beforeAll(async () => {
-  bench = await openBench({ LADDER: '144', STORYBOARD: 'false', DOWNLOAD_MP4: 'true' });
-  dir = await mkdtemp(join(tmpdir(), 'millrace-references-'));
+  trap = await setTrap();
+  ({ bench, dir } = trap);
   clip = await makeClip(1);
-  await writeFile(join(dir, 'canary.txt'), CANARY);
-  asked = [];
-  server = createServer((req, res) => {
-    asked.push(req.url ?? '');
-    res.end(CANARY);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 });
 afterAll(async () => {
-  await bench.close();
-  server.close();
-  await rm(dir, { recursive: true });
+  await trap.close();
   await rm(join(clip, '..'), { recursive: true });
 });
-afterEach(() => expect(asked).toEqual([]));
+afterEach(() => expect(trap.asked).toEqual([]));
 
-const canary = (): string => join(dir, 'canary.txt');
-const address = (): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}/canary`;
-
-async function write(bytes: string | Buffer): Promise<string> {
-  const path = join(dir, 'upload.mp4');
-  await writeFile(path, bytes);
-  return path;
-}
-
-/** Runs it to its end: the status, or the code of the failure. Nothing stored but the source may hold `secret`. */
-async function endOf(file: string, secret = CANARY): Promise<string> {
-  const id = await bench.upload(file);
-  await bench.drain();
-  const media = await bench.media(id);
-  for await (const { key } of bench.storage.list(mediaPrefix(id))) {
-    const stored = key === media.sourceKey ? '' : await readFile(bench.storage.pathOf(key), 'latin1');
-    expect({ key, leaks: stored.includes(secret) }).toEqual({ key, leaks: false });
-  }
-  expect(await readdir(bench.ctx.config.encoding.scratchDir)).toEqual([]);
-  return media.status === 'failed' ? (media.errorCode ?? '') : media.status;
-}
+const canary = (): string => trap.canary;
+const address = (): string => trap.address;
+const write = (bytes: string | Buffer): Promise<string> => trap.write(bytes);
+const endOf = (file: string, secret?: string): Promise<string> => trap.endOf(file, secret);
 
 describe('text that names files or addresses', () => {
   const texts: [string, (target: string) => string][] = [
@@ -72,6 +41,15 @@ describe('text that names files or addresses', () => {
     ['a playlist behind a byte order mark', (t) => `\ufeff#EXTM3U\n#EXTINF:1,\n${t}\n`],
     ['a playlist behind a null', (t) => `\0#EXTM3U\n#EXTINF:1,\n${t}\n`],
     ['subtitles with commands', (t) => `1\n00:00:00,000 --> 00:00:01,000\n{\\fn${t}}\\N{${t}}\n`],
+    [
+      'an error page',
+      (t) => `<!DOCTYPE html><html><head><script src="${t}"></script></head>502 Bad Gateway</html>`,
+    ],
+    ['a script behind a comment', (t) => `# a film\nffconcat version 1.0\nfile '${t}'\n`],
+    [
+      'a session (SDP) that ends with a null',
+      (t) => `v=0\no=- 0 0 IN IP4 127.0.0.1\ns=${t}\nm=audio 5004 RTP/AVP 0\n\0`,
+    ],
     ['one byte', () => 'x'],
     ['a flash film', (t) => `FWS\x05\0\0\0\0${t}`],
   ];
