@@ -1,6 +1,7 @@
 /**
  * WEB_CONCURRENCY: several processes on one port of one machine. The first one does what only one should do (jobs,
- * sweeps, greeting); requests go to all in turns, also those of one upload, since leases are in the database.
+ * sweeps, greeting); requests go to whichever process is free, also those of one upload, since leases are in the
+ * database.
  */
 import cluster, { type Worker } from 'node:cluster';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -32,6 +33,9 @@ interface MetricsAnswer {
  * ended after SIGTERM or SIGINT, or when the first one could not start. Without this process they end by themselves.
  */
 export async function runCluster(config: Config, logger: Logger, program: string): Promise<number> {
+  // They accept connections themselves. One that this process hands over would belong to nobody when the other dies or
+  // stands still at that moment, and its client would wait for ever.
+  cluster.schedulingPolicy = cluster.SCHED_NONE;
   cluster.setupPrimary({ exec: program, args: [] });
   let stopping: NodeJS.Signals | undefined;
   const metrics = new AggregatorRegistry();

@@ -31,7 +31,7 @@ export interface BodyLimits {
 /** Bytes that a batch should have: each costs a trip to another thread, and a socket gives 64 KiB at a time. */
 const BATCH = 1024 * 1024;
 /** Batches are smaller when so many bodies arrive that together they would hold more than about twice this. */
-const ALL_BATCHES = 64 * 1024 * 1024;
+const ALL_BATCHES = 16 * 1024 * 1024;
 const SMALLEST_BATCH = 64 * 1024;
 /** How long a slow client's bytes wait for a batch to fill. */
 const PATIENCE_MS = 50;

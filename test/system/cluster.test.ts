@@ -19,7 +19,7 @@ interface Answer {
   offset: number;
 }
 
-/** One request on a connection of its own, so that the processes take turns. */
+/** One request on a connection of its own, so that any process may take it. */
 async function tus(
   method: string,
   path: string,
@@ -31,8 +31,7 @@ async function tus(
     ...{ host: '127.0.0.1', port, method, path, agent: false },
     headers: { 'Tus-Resumable': '1.0.0', Authorization: `Bearer ${server.adminKey}`, ...headers },
   });
-  // A connection that was being given to a process when that died is answered by nobody.
-  outgoing.setTimeout(5_000, () => outgoing.destroy(new Error('no answer')));
+  outgoing.setTimeout(60_000, () => outgoing.destroy(new Error('no answer')));
   outgoing.end(body);
   const [answer] = (await once(outgoing, 'response')) as [IncomingMessage];
   answer.resume();
@@ -94,6 +93,17 @@ async function standing(path: string): Promise<Answer | undefined> {
   const answer = await tus('HEAD', path, {}).catch(() => undefined);
   return answer?.status === 200 ? answer : undefined;
 }
+
+it('leaves no new connection to a process that stands still', async () => {
+  const all = await eventually(async () => children().length === 3 && children());
+  const still = all.slice(1);
+  for (const pid of still) process.kill(pid, 'SIGSTOP');
+  try {
+    for (let i = 0; i < 12; i++) expect((await tus('GET', '/livez', {})).status).toBe(200);
+  } finally {
+    for (const pid of still) process.kill(pid, 'SIGCONT');
+  }
+}, 300_000);
 
 it('answers metrics of all processes together', async () => {
   const metrics = await eventually(async () => {
