@@ -168,7 +168,7 @@ describe('a client on a bad network, a server that is killed', () => {
         endpoint: `http://127.0.0.1:${proxy.port}/files`,
         headers: { Authorization: 'Bearer alice' },
         metadata: { filename: 'client.bin' },
-        retryDelays: Array.from({ length: 60 }, () => 50),
+        retryDelays: Array.from({ length: 1_500 }, () => 50), // a busy machine starts a process slowly
         // The Location names the server itself; the client shall stay on the bad network.
         onUploadUrlAvailable: () => void (upload.url = throughProxy(upload.url)),
         onProgress: (sent) => {
