@@ -31,7 +31,7 @@ async function attempt(
     await writeFile(join(folder, 'source'), `bytes of ${media}`);
   };
   try {
-    return await kept.reading(media, folder, async (held) => {
+    return await kept.working(media, folder, async (held) => {
       const path = await kept.fetch(media, folder, download, new AbortController().signal);
       await end;
       return { held, text: await readFile(path, 'utf8') };
@@ -55,12 +55,20 @@ it('lets another attempt fetch it when the first one fails', async () => {
   let fail = (): void => undefined;
   const failure = new Promise<never>((_, reject) => (fail = () => reject(new Error('the line is cut'))));
   const { signal } = new AbortController();
-  const first = kept.reading('film', folder, () => kept.fetch('film', folder, () => failure, signal));
+  const first = kept.working('film', folder, () => kept.fetch('film', folder, () => failure, signal));
   const second = attempt('film', 'a');
   fail();
   await expect(first).rejects.toThrow('the line is cut');
   expect(await second).toEqual({ held: 0, text: 'bytes of film' });
   expect(downloads).toEqual(['a']);
+});
+
+it('keeps nothing for a next attempt when the last one has failed', async () => {
+  await attempt('film', 'a');
+  expect(await readdir(scratchDir)).toEqual(['film-0']);
+  const cancelled = kept.working('film', undefined, () => Promise.reject(new Error('cancelled')));
+  await expect(cancelled).rejects.toThrow('cancelled');
+  expect(await readdir(scratchDir)).toEqual([]);
 });
 
 it('keeps none that nobody reads beside another, and takes none from those who read', async () => {

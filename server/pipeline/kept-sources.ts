@@ -11,16 +11,16 @@ import { existsSync } from 'node:fs';
 import { link, mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Milliseconds for which the source is kept that nobody reads: jobs of a media follow each other. */
+/** Milliseconds for which a source is kept when no attempt of its media runs: they follow each other. */
 const IDLE_MS = 60_000;
 /** File systems without hard links: nothing is kept there. */
 const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EXDEV']);
 
 export class KeptSources {
   readonly #scratchDir: string;
-  /** Attempts that may read it, by media. */
-  readonly #readers = new Map<string, number>();
-  /** Those of ours that are kept, with what ends that when nobody reads them. */
+  /** How many run, by media. */
+  readonly #attempts = new Map<string, number>();
+  /** Those of ours that are kept, with what ends that when no attempt runs. */
   readonly #kept = new Map<string, NodeJS.Timeout | undefined>();
   readonly #downloads = new Map<string, Promise<void>>();
 
@@ -28,14 +28,25 @@ export class KeptSources {
     this.#scratchDir = scratchDir;
   }
 
-  /** Runs `work` of an attempt whose scratch folder is `folder`, in which `held` bytes of the source lie already. */
-  async reading<T>(mediaId: string, folder: string, work: (held: number) => Promise<T>): Promise<T> {
+  /**
+   * Runs `work` of an attempt, in whose scratch folder `held` bytes of the source lie already; no `folder`: it does not
+   * read the source. When it fails, e.g. because it was cancelled, and no other runs, nothing is kept for a next one.
+   */
+  async working<T>(
+    mediaId: string,
+    folder: string | undefined,
+    work: (held: number) => Promise<T>,
+  ): Promise<T> {
     this.#count(mediaId, 1);
+    let failed = true;
     try {
-      const there = await this.#take(mediaId, folder);
-      return await work(there ? (await stat(sourceIn(folder))).size : 0);
+      const there = folder !== undefined && (await this.#take(mediaId, folder));
+      const result = await work(there ? (await stat(sourceIn(folder))).size : 0);
+      failed = false;
+      return result;
     } finally {
       this.#count(mediaId, -1);
+      if (failed && !this.#attempts.has(mediaId)) await this.#drop(mediaId);
     }
   }
 
@@ -70,7 +81,7 @@ export class KeptSources {
 
   async #download(mediaId: string, path: string, download: () => Promise<unknown>): Promise<void> {
     // Room is for what is worked on.
-    for (const idle of [...this.#kept.keys()]) if (!this.#readers.has(idle)) await this.#drop(idle);
+    for (const idle of [...this.#kept.keys()]) if (!this.#attempts.has(idle)) await this.#drop(idle);
     await download();
     const folder = this.#folderOf(mediaId);
     await mkdir(folder, { recursive: true });
@@ -85,13 +96,13 @@ export class KeptSources {
   }
 
   #count(mediaId: string, change: number): void {
-    const readers = (this.#readers.get(mediaId) ?? 0) + change;
-    if (readers) this.#readers.set(mediaId, readers);
-    else this.#readers.delete(mediaId);
+    const attempts = (this.#attempts.get(mediaId) ?? 0) + change;
+    if (attempts) this.#attempts.set(mediaId, attempts);
+    else this.#attempts.delete(mediaId);
     if (!this.#kept.has(mediaId)) return;
     clearTimeout(this.#kept.get(mediaId));
     const drop = (): void => void this.#drop(mediaId).catch(() => undefined); // the next start removes it
-    this.#kept.set(mediaId, readers ? undefined : setTimeout(drop, IDLE_MS).unref());
+    this.#kept.set(mediaId, attempts ? undefined : setTimeout(drop, IDLE_MS).unref());
   }
 
   async #drop(mediaId: string): Promise<void> {

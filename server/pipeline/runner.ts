@@ -43,7 +43,7 @@ export function taskOf(step: Step, ctx: Context, ffmpeg: Ffmpeg): Task {
           const commit = await step.run(stepContext(ctx, ffmpeg, jobContext, media, scratch));
           return commitStep(ctx, media, commit);
         };
-        return step.fromStored ? attempt(0) : keptSources(ctx).reading(media.id, scratch, attempt);
+        return keptSources(ctx).working(media.id, step.fromStored ? undefined : scratch, attempt);
       });
     } catch (error) {
       throw stepFailure(error, job.attempts);
