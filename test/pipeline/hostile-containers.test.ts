@@ -165,8 +165,7 @@ describe('files that are two things', () => {
     ['a playlist behind an MP4', () => [mp4, Buffer.from(`\n#EXTM3U\n#EXTINF:1,\n${trap.address}\n`)]],
   ] as const)('%s: nothing of the other comes out', async (_, parts) => {
     const bytes = shifted(Buffer.concat(parts()));
-    // What follows the last box looks like a box that is cut off.
-    expect(await endOf(bytes, PAGE)).toMatch(/^(ready|truncated)$/);
+    expect(await endOf(bytes, PAGE)).toBe('ready');
   });
 
   /** Adds to the chunk offsets what was put in before the samples. */
