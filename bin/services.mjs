@@ -43,6 +43,13 @@ const SERVICES = [
     tests: { files: '/test/browser/' },
     there: () => hasOne(process.env.CHROMIUM_PATH || 'chromium', 'chromium-browser', 'google-chrome'),
   },
+  {
+    key: 'proxies',
+    name: 'nginx and Caddy',
+    packages: ['nginx-light', 'caddy', 'curl', 'openssl'],
+    tests: { files: '/test/proxies\\.test\\.ts$' },
+    there: () => hasAll('nginx', 'caddy', 'curl', 'openssl'),
+  },
 ];
 
 /**

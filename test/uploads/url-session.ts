@@ -2,11 +2,14 @@
  * An upload as URLSession of iOS makes it: the whole file in one POST, and after a broken connection HEAD and PATCH at the
  * address that the 104 named. It takes any final response for the end, good or bad.
  */
-import { request, type IncomingMessage } from 'node:http';
+import { request as plain, type IncomingMessage } from 'node:http';
+import { request as encrypted } from 'node:https';
 
 export interface UrlSessionOptions {
   version: 3 | 5 | 6 | 8;
   headers: Record<string, string>;
+  /** Certificate to trust, of an https server. */
+  ca?: string;
 }
 
 export interface UrlSessionResult {
@@ -32,12 +35,12 @@ interface Attempt {
 export async function urlSessionUpload(
   endpoint: string,
   body: Buffer,
-  { version, headers }: UrlSessionOptions,
+  { version, headers, ca }: UrlSessionOptions,
 ): Promise<UrlSessionResult> {
   const complete: Record<string, string> =
     version === 3 ? { 'Upload-Incomplete': '?0' } : { 'Upload-Complete': '?1' };
   const common = { ...headers, 'Upload-Draft-Interop-Version': String(version) };
-  const first = await attempt('POST', endpoint, { ...common, ...complete }, body, version);
+  const first = await attempt('POST', endpoint, { ...common, ...complete }, body, version, ca);
   const url = first.location;
   let { promised } = first;
   if (first.response)
@@ -49,7 +52,7 @@ export async function urlSessionUpload(
     };
   if (!url) throw new Error('the upload was never announced');
   for (let resumptions = 1; ; resumptions++) {
-    const { response: stands } = await attempt('HEAD', url, common, Buffer.alloc(0), version);
+    const { response: stands } = await attempt('HEAD', url, common, Buffer.alloc(0), version, ca);
     if (!stands) continue;
     const offset = Number(stands.headers['upload-offset']);
     if (stands.statusCode !== 204 || !(offset >= promised))
@@ -58,7 +61,7 @@ export async function urlSessionUpload(
       return { status: 200, body: '', url, resumptions };
     const type: Record<string, string> = version >= 6 ? { 'Content-Type': 'application/partial-upload' } : {};
     const fields = { ...common, ...complete, ...type, 'Upload-Offset': String(offset) };
-    const next = await attempt('PATCH', url, fields, body.subarray(offset), version);
+    const next = await attempt('PATCH', url, fields, body.subarray(offset), version, ca);
     if (next.response) return { status: next.response.statusCode ?? 0, body: next.body, url, resumptions };
     promised = Math.max(offset, next.promised);
   }
@@ -70,10 +73,17 @@ async function attempt(
   headers: Record<string, string>,
   body: Buffer,
   version: number,
+  ca: string | undefined,
 ): Promise<Attempt> {
   const made: Attempt = { response: undefined, body: '', location: undefined, promised: 0 };
   const length = method === 'HEAD' ? {} : { 'Content-Length': String(body.length) };
-  const client = request(url, { method, agent: false, headers: { ...headers, ...length } });
+  const request = url.startsWith('https:') ? encrypted : plain;
+  const client = request(url, {
+    ...(ca ? { ca } : {}),
+    method,
+    agent: false,
+    headers: { ...headers, ...length },
+  });
   client.on('information', ({ statusCode, headers: fields }) => {
     if (statusCode !== 104 || fields['upload-draft-interop-version'] !== String(version)) return;
     made.location ??= fields['location'];
