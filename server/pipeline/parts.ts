@@ -26,7 +26,7 @@ export interface PartPayload {
 /** Containers with an index: seeking finds the frame that is meant. */
 const SEEKABLE = /^(mov|matroska)/;
 /** Seconds below which another start of FFmpeg costs more than two of them side by side save. */
-const SHORTEST = 24;
+const SHORTEST = 30;
 /** Somebody may be watching what grows: more segments in one piece come sooner than the first of many pieces. */
 const SHORTEST_WATCHED = 120;
 

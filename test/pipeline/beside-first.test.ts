@@ -9,13 +9,13 @@ import { checkHls } from './hls-rules.ts';
 let bench: Bench;
 let file: string;
 beforeAll(async () => {
-  // 25 s are cut for the ladder, and not for `first`, of which viewers see each segment.
+  // 31 s are cut for the ladder, and not for `first`, of which viewers see each segment.
   const parts = { CHUNK_SECONDS: '18', WORKER_CONCURRENCY: '2' };
   bench = await openBench({ ...parts, LADDER: '540,240', STORYBOARD: 'off' });
   // Few pixels to make and to read, many by the measure of needsFirst: 60 frames per second.
   file = await makeMedia('a.mp4', [
-    ...['-f', 'lavfi', '-i', 'color=green:size=960x540:rate=60:duration=25'],
-    ...['-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000:duration=25'],
+    ...['-f', 'lavfi', '-i', 'color=green:size=960x540:rate=60:duration=31'],
+    ...['-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000:duration=31'],
     ...['-c:v', 'mpeg4', '-c:a', 'aac'],
   ]);
 }, 60_000);
