@@ -97,6 +97,7 @@ export const ENVIRONMENT = {
     .default('veryfast'),
   CHUNK_SECONDS: integer(60, 0, 3600),
   FFMPEG_THREADS: integer(0, 0, 256),
+  KEEP_COPY: flag(true),
   STORYBOARD: flag(true),
   WAVEFORM: flag(true),
   SUBTITLES: flag(true),
@@ -238,6 +239,7 @@ function toConfig(env: Env) {
       maxDurationMs: env.MAX_DURATION,
       maxPixels: env.MAX_PIXELS,
       preset: env.X264_PRESET,
+      keepCopy: env.KEEP_COPY,
       /** Seconds; 0: nothing is cut into chunks. */
       longestChunk: env.CHUNK_SECONDS,
       /** Of an FFmpeg process; 0: one for each core. */

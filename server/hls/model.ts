@@ -43,6 +43,8 @@ export interface HlsDetails {
   variants: VideoRendition[];
   /** The default one first. */
   audio: AudioRendition[];
+  /** The source's own picture serves as the top rung: only those below it are encoded. */
+  kept?: boolean;
   /** Of an output that many jobs make: the seconds at which chunks after the first begin, and the sounds. */
   parts?: (number | 'sound')[];
   /** Milliseconds since the epoch: since when others are there in its place. It plays on for those who have it. */

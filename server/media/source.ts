@@ -53,6 +53,8 @@ export interface SourceAudio {
   profile?: string | undefined;
   channels: number;
   sampleRate: number;
+  /** Bits per second, where the header says it. */
+  bitrate?: number;
   /** BCP 47 or ISO 639 tag from the file, when it has one. */
   language?: string | undefined;
   /** The track's name from the file. */

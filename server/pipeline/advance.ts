@@ -13,6 +13,7 @@ import { advanceElsewhere, isAwaitedElsewhere, isLeftToProvider, leaveToProvider
 import { EARLY, awaitsEarly, dropEarly } from './early-job.ts';
 import { joinWhenWhole } from './parts.ts';
 import type { MediaState, Step } from './step.ts';
+import { foundation, missingRungs } from './supersede.ts';
 import { chunkStep } from './steps/chunk.ts';
 import { copyStep } from './steps/copy.ts';
 import { m4aStep, mp4Step } from './steps/downloads.ts';
@@ -124,13 +125,19 @@ async function stateOf(trx: Trx, media: MediaRow, encoding: Config['encoding']):
   const unfinished = streams.filter(({ details }) => details.state !== 'complete');
   const growing = unfinished.map(({ kind }) => kind);
   const kinds = outputs.map(({ kind }) => kind).filter((kind) => !growing.includes(kind));
+  const source = media.source ? (JSON.parse(media.source) as Source) : undefined;
+  const built = source && foundation(streams, source, encoding);
+  const complete = built?.details.state === 'complete';
   return {
-    source: media.source ? (JSON.parse(media.source) as Source) : undefined,
+    source,
     outputs: new Set(kinds as OutputKind[]),
     begun: new Set(growing as OutputKind[]),
     inParts: unfinished.filter(
       ({ details, mediaAttempt }) => details.parts && mediaAttempt === media.attempt,
     ),
+    whole:
+      kinds.includes('ladder') ||
+      (!!source && complete && missingRungs(built, source, encoding).length === 0),
     ended: await endedSteps(trx, media),
     early,
     // What was begun before the probe counts when it has been compared with the whole.

@@ -1,7 +1,6 @@
-import { Cutter, nextCut } from './cuts.ts';
+import { Cutter, FreeCutter, nextCut, type PieceCutter } from './cuts.ts';
 
-const lengths = (pieces: number[]): number[] => {
-  const cutter = new Cutter<{ duration: number }>();
+const lengths = (pieces: number[], cutter: PieceCutter<{ duration: number }> = new Cutter()): number[] => {
   const segments = pieces.flatMap((duration) => {
     const segment = cutter.add({ duration });
     return segment ? [segment] : [];
@@ -22,4 +21,22 @@ it('cuts sounds and odd frame rates as often as pictures, and does not drift', (
 
 it('takes what is longer than a segment as it is', () => {
   expect(lengths([8, 8, 1])).toEqual([8, 8, 1]);
+});
+
+describe('key frames of a source', () => {
+  const free = (pieces: number[]): string =>
+    lengths(pieces, new FreeCutter())
+      .map((seconds) => seconds.toFixed(1))
+      .join(' ');
+
+  it('are joined to short segments, then to long ones', () => {
+    expect(free(Array<number>(20).fill(1))).toBe('2.0 2.0 2.0 6.0 6.0 2.0');
+    expect(free(Array<number>(8).fill(2.2))).toBe('2.2 2.2 2.2 4.4 4.4 2.2');
+    expect(free(Array<number>(4).fill(5))).toBe('5.0 5.0 5.0 5.0');
+  });
+
+  it('never make a segment longer than the target, unless they are further apart', () => {
+    expect(free([1, 5.9, 1, 5.4, 1.9, 4.5])).toBe('1.0 5.9 6.4 6.4');
+    expect(free([1, 9, 1, 1])).toBe('1.0 9.0 2.0');
+  });
 });

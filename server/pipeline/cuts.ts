@@ -22,8 +22,46 @@ export function segmentAt(time: number): number {
   return number;
 }
 
+/** Seconds that a segment lasts at most, where it can be helped: those that round to the target. */
+export const LONGEST_SEGMENT = SEGMENT_SECONDS + 0.49;
+
 /** Collects the pieces of one rendition and gives them back as segments. */
-export class Cutter<T extends { duration: number }> {
+export interface PieceCutter<T> {
+  /** Takes the next piece; returns the pieces of a segment that is complete. */
+  add(piece: T): T[] | undefined;
+  /** What is left when no piece follows. */
+  end(): T[] | undefined;
+}
+
+/**
+ * For pieces that begin where a source has its key frames: as many as fit into a segment. The first segments are short
+ * here, too.
+ */
+export class FreeCutter<T extends { duration: number }> implements PieceCutter<T> {
+  #time = 0;
+  #waiting: T[] = [];
+
+  add(piece: T): T[] | undefined {
+    const full = this.#seconds() + piece.duration > LONGEST_SEGMENT ? this.end() : undefined;
+    this.#waiting.push(piece);
+    const wanted = this.#time + TOLERANCE < SEGMENT_SECONDS ? PIECE_SECONDS : SEGMENT_SECONDS;
+    return full ?? (this.#seconds() + TOLERANCE >= wanted ? this.end() : undefined);
+  }
+
+  end(): T[] | undefined {
+    const whole = this.#waiting;
+    this.#time += this.#seconds();
+    this.#waiting = [];
+    return whole.length ? whole : undefined;
+  }
+
+  #seconds(): number {
+    return this.#waiting.reduce((sum, { duration }) => sum + duration, 0);
+  }
+}
+
+/** For pieces that begin at known times: all renditions are cut alike. */
+export class Cutter<T extends { duration: number }> implements PieceCutter<T> {
   #time: number;
   #cut: number;
   #waiting: T[] = [];
@@ -34,7 +72,6 @@ export class Cutter<T extends { duration: number }> {
     this.#cut = nextCut(start);
   }
 
-  /** Takes the next piece; returns the pieces of the segment that it completes. */
   add(piece: T): T[] | undefined {
     this.#waiting.push(piece);
     this.#time += piece.duration;
@@ -43,7 +80,6 @@ export class Cutter<T extends { duration: number }> {
     return this.end();
   }
 
-  /** What is left when no piece follows. */
   end(): T[] | undefined {
     const whole = this.#waiting;
     this.#waiting = [];

@@ -8,6 +8,7 @@ import type { Context } from '../context.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PrefixEnded } from '../errors.ts';
 import { SEGMENT_SECONDS } from '../hls/media-playlist.ts';
+import type { HlsDetails, StoredSegment } from '../hls/model.ts';
 import type { Commit, Task } from '../jobs/job.ts';
 import type { Source } from '../media/source.ts';
 import { refuseUnfit, segmentCheck, Unfit } from './copying.ts';
@@ -15,7 +16,7 @@ import { dropEarly } from './early-job.ts';
 import { planCopy, type StreamPlan } from './encode.ts';
 import { encodeFailure, saidNo, stepFailure } from './failures.ts';
 import type { Ffmpeg } from './ffmpeg.ts';
-import { copyable, keepsSound } from './fitness.ts';
+import { copyable, isKept, keepsSound, mayKeep } from './fitness.ts';
 import { describeHead, headSize } from './head.ts';
 import { commitStep, isIn, stepContext } from './runner.ts';
 import { withScratch } from './scratch.ts';
@@ -69,7 +70,7 @@ async function follow(ctx: StepContext, open: OpenPrefix, watch: boolean): Promi
       throw new Unfit('its beginning does not say what it is', { cause: error });
     });
     if (!source.video || !copyable(source)) throw new Unfit('it has to be encoded');
-    const plan = planCopy(source, source.video, keepsSound(source));
+    const plan = planCopy(source, source.video, keepsSound(source), mayKeep(source, ctx.encoding));
     return await cut(ctx, source, plan, rest(head, chunks), watch);
   } finally {
     end.abort();
@@ -103,10 +104,11 @@ async function cut(
       if (long && job.grows) throw new Unfit('a segment is longer than the playlist has announced');
       first = false;
     },
-    verify: async (details: Parameters<typeof refuseUnfit>[2]): Promise<void> => {
+    verify: async (details: HlsDetails, segments: readonly StoredSegment[]): Promise<HlsDetails> => {
       const probed = await probedSource(ctx);
       refuseOther(probed, plan);
       refuseUnfit(probed, plan, details);
+      return { ...details, kept: isKept(probed, ctx.encoding, details, segments) };
     },
   };
   const { commit } = await stream(ctx, job);
@@ -140,14 +142,16 @@ async function probedSource(ctx: StepContext): Promise<Source> {
 function refuseOther(source: Source, plan: StreamPlan): void {
   const { video } = source;
   const same =
-    video && copyable(source) && essence(planCopy(source, video, keepsSound(source))) === essence(plan);
+    video &&
+    copyable(source) &&
+    essence(planCopy(source, video, keepsSound(source), false)) === essence(plan);
   if (!same) throw new Unfit('the whole is not what its beginning promised');
 }
 
-/** Without the ticks of a second: the frame rate may only be known at the end. */
+/** Without what depends on the frame rate or bit rate, which may only be known at the end. */
 const essence = ({ outputs, video, audio }: StreamPlan): string =>
   JSON.stringify([
-    JSON.stringify(outputs).replace(/video_track_timescale=\d+/g, ''),
+    JSON.stringify(outputs).replace(/video_track_timescale=\d+|(?<=-hls_time",")\d+/g, ''),
     video.map(({ name, width, height }) => [name, width, height]),
     audio.map(({ name, source: { index, language, title } }) => [name, index, language, title]),
   ]);

@@ -29,7 +29,10 @@ export async function encodeStream(
     // Beside something complete nobody would see it grow.
     grows: !(await hlsOutputs(ctx.db, ctx.media.id)).some(({ details }) => details.state === 'complete'),
     run: (signal) => runPlan(ctx, plan, stage, signal),
-    verify: (details) => Promise.resolve(verify(ctx, source, plan, details)),
+    verify(details) {
+      verify(ctx, source, plan, details);
+      return Promise.resolve(details);
+    },
   });
 }
 

@@ -9,6 +9,8 @@ import { evenPictures, plainPicture, plainSound, scaled } from './filters.ts';
 import { frameRate as constantRate, timescale, type FrameRate, type Rung } from './ladder.ts';
 
 const KEY_FRAME_SECONDS = 2;
+/** Of a source's own picture: short enough to make segments of the right length of them. */
+const COPY_PIECE_SECONDS = 1;
 /** FFmpeg cuts at the first key frame after that: at each, also where the first one of a chunk came late. */
 const CHUNK_PIECE_SECONDS = 1;
 const CRF = '22';
@@ -42,6 +44,8 @@ export interface StreamPlan {
   outputs: Output[];
   video: PlannedVideo[];
   audio: PlannedAudio[];
+  /** Pictures are cut where the source has its key frames. */
+  free?: boolean;
 }
 
 const ROOT = 'hls';
@@ -99,11 +103,15 @@ export function planEncode(source: Source, wanted: Wanted, settings: Settings): 
   };
 }
 
-/** Plans to cut the source's own picture at its key frames; sounds are taken over as they are where that is possible. */
+/**
+ * Plans to cut the source's own picture at its key frames; sounds are taken over as they are where that is possible.
+ * What may be kept is cut finely, to be joined to segments of the right length.
+ */
 export function planCopy(
   source: Source,
   video: SourceVideo,
   keepsSound: (a: SourceAudio) => boolean,
+  kept: boolean,
 ): StreamPlan {
   const { width, height, frameRate } = video;
   const name = `v${Math.min(width, height)}`;
@@ -116,13 +124,14 @@ export function planCopy(
     globalOptions: [],
     outputs: [
       hlsOutput(name, ['-map', `0:${video.index}`, '-c:v', 'copy'], {
-        seconds: SEGMENT_SECONDS,
+        seconds: kept ? COPY_PIECE_SECONDS : SEGMENT_SECONDS,
         ticks: timescale(constantRate(video)),
       }),
       ...audio.map((a) => hlsOutput(a.name, soundOf(a.source))),
     ],
     video: [{ name, width, height, frameRate, maxRate: source.bitrate ?? 0 }],
     audio,
+    free: true,
   };
 }
 

@@ -3,7 +3,7 @@ import { open, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { joinPieces, readFragments } from '../hls/fragments.ts';
 import type { KeyFrame } from '../hls/model.ts';
-import { Cutter } from './cuts.ts';
+import type { PieceCutter } from './cuts.ts';
 
 export interface Piece {
   path: string;
@@ -17,14 +17,13 @@ export type Segment = readonly Piece[];
 /** Reads FFmpeg's growing index.m3u8 in `folder`. */
 export class PieceReader {
   readonly folder: string;
-  readonly #cutter: Cutter<Piece>;
+  readonly #cutter: PieceCutter<Piece>;
   #known = 0;
   #changedAt = 0;
 
-  /** `start`: seconds at which the first piece begins. */
-  constructor(folder: string, start = 0) {
+  constructor(folder: string, cutter: PieceCutter<Piece>) {
     this.folder = folder;
-    this.#cutter = new Cutter(start);
+    this.#cutter = cutter;
   }
 
   /** The segments that were completed since it was asked last; with `all` also what is left. */

@@ -8,6 +8,7 @@ import { iframePlaylistOf, playlistOf } from '../hls/media-playlist.ts';
 import type { StoredSegment } from '../hls/model.ts';
 import type { NewSegment } from '../media/growing.ts';
 import { ObjectMissingError } from '../storage/storage.ts';
+import { Cutter, FreeCutter } from './cuts.ts';
 import { discard, joined, keyFramesOf, PieceReader, type Segment } from './pieces.ts';
 import { TYPES } from './publish.ts';
 import type { StepContext } from './step.ts';
@@ -22,9 +23,11 @@ export interface Beginning {
   /** Seconds. */
   start: number;
   firstSegment: number;
+  /** Its pieces begin where the source has its key frames. */
+  free?: boolean;
 }
 
-const ZERO: Beginning = { start: 0, firstSegment: 0 };
+export const ZERO: Beginning = { start: 0, firstSegment: 0 };
 
 export class RenditionWriter {
   readonly name: string;
@@ -45,7 +48,7 @@ export class RenditionWriter {
     this.#sequence = from.firstSegment;
     this.#ctx = ctx;
     this.#folder = join(ctx.scratch, root, name);
-    this.#reader = new PieceReader(this.#folder, from.start);
+    this.#reader = new PieceReader(this.#folder, from.free ? new FreeCutter() : new Cutter(from.start));
     this.#isVideo = isVideo;
   }
 

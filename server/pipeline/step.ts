@@ -47,6 +47,8 @@ export interface MediaState {
   outputs: ReadonlySet<OutputKind>;
   /** Those that are being made, and have something already. */
   begun: ReadonlySet<OutputKind>;
+  /** Every rung and every sound is there. */
+  whole: boolean;
   /** Steps whose jobs have ended in this attempt of the media, well or not. */
   ended: ReadonlySet<string>;
   /** The source's own picture was begun while the upload arrived, and is not complete. */

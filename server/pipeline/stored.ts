@@ -23,7 +23,7 @@ export interface StoredRendition {
 }
 
 /** There is a stream that further outputs can be made of. */
-export const isStored = (outputs: MediaState['outputs']): boolean => outputs.has('ladder');
+export const isStored = ({ whole }: MediaState): boolean => whole;
 
 /** What a stream has, and where each rendition is stored. */
 export interface StoredStream {

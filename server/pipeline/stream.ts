@@ -8,7 +8,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { iframeRatesOf, ratesOf } from '../hls/media-playlist.ts';
-import type { AudioRendition, HlsDetails, VideoRendition } from '../hls/model.ts';
+import type { AudioRendition, HlsDetails, StoredSegment, VideoRendition } from '../hls/model.ts';
 import type { Commit } from '../jobs/job.ts';
 import { addSegments, hlsOutputs, segmentsOf, type NewSegment } from '../media/growing.ts';
 import { newOutputId, publishOutput, type HlsKind } from '../media/output.ts';
@@ -18,7 +18,7 @@ import type { PlannedAudio, PlannedVideo, StreamPlan } from './encode.ts';
 import { follow } from './follow.ts';
 import type { Segment } from './pieces.ts';
 import { withdrawFiles } from './publish.ts';
-import { Differs, RenditionWriter } from './rendition-writer.ts';
+import { Differs, RenditionWriter, ZERO } from './rendition-writer.ts';
 import type { StepContext } from './step.ts';
 
 export interface StreamJob {
@@ -32,8 +32,8 @@ export interface StreamJob {
   run: (signal: AbortSignal) => Promise<void>;
   /** Refuses a segment of a picture, before it is stored, by throwing. */
   check?: (segment: Segment) => Promise<void>;
-  /** Refuses the whole, before it is complete, by throwing. */
-  verify: (details: HlsDetails, prefix: string) => Promise<void>;
+  /** Refuses the whole, before it is complete, by throwing; resolves with what is told of it. `segments` are the picture's. */
+  verify: (details: HlsDetails, segments: readonly StoredSegment[]) => Promise<HlsDetails>;
 }
 
 interface Place {
@@ -53,7 +53,10 @@ export interface Streamed {
 export async function stream(ctx: StepContext, job: StreamJob): Promise<Streamed> {
   const { video, audio, root } = job.plan;
   const writers = {
-    video: video.map((planned) => ({ planned, writer: new RenditionWriter(ctx, root, planned.name, true) })),
+    video: video.map((planned) => ({
+      planned,
+      writer: new RenditionWriter(ctx, root, planned.name, true, { ...ZERO, free: job.plan.free ?? false }),
+    })),
     audio: audio.map((planned) => ({ planned, writer: new RenditionWriter(ctx, root, planned.name, false) })),
   };
   const all = [...writers.video, ...writers.audio].map(({ writer }) => writer);
@@ -85,9 +88,8 @@ export async function stream(ctx: StepContext, job: StreamJob): Promise<Streamed
     await follow(ctx.signal, job.run, round);
     const made = all.filter(({ segments }) => segments.length);
     for (const writer of made) await writer.finish();
-    const details = completeDetails(writers);
     const where = place ?? newPlace(ctx);
-    await job.verify(details, where.prefix);
+    const details = await job.verify(completeDetails(writers), writers.video[0]?.writer.segments ?? []);
     return { details, commit: (trx) => publishOutput(trx, rowOf(ctx, job.kind, where, all, details)) };
   } catch (error) {
     await withdraw(ctx, place, error);

@@ -1,9 +1,13 @@
 /** The watch page in Chromium, on a real server. */
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Browser } from 'playwright-core';
+import { makeMedia } from '../media.ts';
 import { eventually, startServer, type TestServer } from '../server.ts';
+import { uploadFile } from '../tus.ts';
 import { inChromium, launchChromium } from './chromium.ts';
 import { makeFilm, openFolder, openLoggedIn, pick, player } from './page.ts';
+import { record } from './watching.ts';
 
 let browser: Browser;
 let server: TestServer;
@@ -39,7 +43,7 @@ inChromium('the watch page', () => {
       const { status } = (await (await server.fetch(`/api/media/${id}`)).json()) as { status: string };
       return status === 'ready';
     });
-    // Who came early plays what was there then: the source's own picture.
+    // Who came early plays what was there then; so short a film is over before better renditions would be seen.
     await page.reload();
     await eventually(async () => ((await player(page))?.readyState ?? 0) >= 2);
     await page.locator('media-settings-menu-button').click();
@@ -50,6 +54,49 @@ inChromium('the watch page', () => {
     await page.keyboard.press('Escape');
     await page.locator('video').evaluate((video: { play(): Promise<void> }) => video.play());
     await eventually(async () => (await player(page))?.ended);
+    expect(problems).toEqual([]);
+    await context.close();
+  }, 300_000);
+
+  it('switches between the source’s own picture and a rung below it without a gap', async () => {
+    const file = await makeMedia('kept.mp4', [
+      ...['-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=25:duration=24'],
+      ...['-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000:duration=24'],
+      ...['-c:v', 'libx264', '-preset', 'veryfast', '-pix_fmt', 'yuv420p', '-g', '55', '-bf', '0'],
+      ...['-b:v', '400k', '-maxrate', '400k', '-bufsize', '400k', '-c:a', 'aac', '-ac', '2'],
+    ]);
+    const id = await uploadFile(server, file);
+    await rm(dirname(file), { recursive: true });
+    await eventually(async () => {
+      const media = (await (await server.fetch(`/api/media/${id}`)).json()) as { status: string };
+      return media.status === 'ready';
+    }, 240_000);
+    const { page, context, problems } = await openLoggedIn(browser, server, `/watch/${id}`);
+    const outputs = new Map<string, string>();
+    page.on('request', (request) => {
+      const [, output = '', height = ''] = /\/hls\/([^/]+)\/v(\d+)\/[^/]+\.m4s/.exec(request.url()) ?? [];
+      if (output) outputs.set(height, output);
+    });
+    await eventually(async () => ((await player(page))?.readyState ?? 0) >= 2);
+    const watched = await record(page);
+    await page.locator('video').evaluate((video: { play(): Promise<void> }) => video.play());
+    // As the menu does.
+    const choose = (index: number): Promise<void> =>
+      page.evaluate(`document.querySelector('video').videoRenditions.selectedIndex = ${index}`);
+    for (const [index, heights] of [
+      [0, [180, 120]],
+      [1, [180, 120, 180]],
+      [0, [180, 120, 180, 120]],
+    ] as const) {
+      await choose(index);
+      await eventually(async () => (await watched()).heights.length >= heights.length, 60_000);
+      expect((await watched()).heights).toEqual(heights);
+    }
+    expect(await watched()).toMatchObject({ back: 0, emptied: 0 });
+    expect(await page.evaluate(`document.querySelector('video').buffered.length`)).toBe(1);
+    expect((await watched()).forward).toBeLessThan(0.3);
+    // One of each output: the copy is the upper one.
+    expect(new Set(outputs.values()).size).toBe(2);
     expect(problems).toEqual([]);
     await context.close();
   }, 300_000);

@@ -41,7 +41,12 @@ export interface Bench {
   jobs(id: string): Promise<JobRow[]>;
   outputs(id: string): Promise<OutputRow[]>;
   /** What viewers get: the folder with its multivariant playlist, `index.m3u8`, and what that tells of. */
-  stream(id: string): Promise<{ root: string; details: Pick<HlsDetails, 'duration' | 'variants' | 'audio'> }>;
+  stream(id: string): Promise<{
+    root: string;
+    details: Pick<HlsDetails, 'duration' | 'variants' | 'audio'>;
+    /** For `checkHls`. */
+    originOf(name: string): 'encoded' | 'kept';
+  }>;
   /** Progress of each job in the order it was reported. */
   progress: Map<string, JobProgress[]>;
   close(): Promise<void>;
@@ -124,9 +129,13 @@ export async function openBench(env: Record<string, string> = {}): Promise<Bench
       const root = storage.pathOf(mediaPrefix(id));
       const playlist = await multivariantOf(db, id);
       await writeFile(join(root, 'index.m3u8'), playlist!.text);
-      const all = shown(await hlsOutputs(db, id)).map(({ details }) => details);
+      const outputs = shown(await hlsOutputs(db, id));
+      const all = outputs.map(({ details }) => details);
+      const kept = outputs.filter(({ details }) => details.kept).map((output) => output.id);
+      const originOf = (name: string) => (kept.some((each) => name.startsWith(each)) ? 'kept' : 'encoded');
       const variants = all.flatMap((d) => d.variants).sort((a, b) => b.height - a.height);
-      return { root, details: { duration: all[0]!.duration, variants, audio: all.flatMap((d) => d.audio) } };
+      const details = { duration: all[0]!.duration, variants, audio: all.flatMap((d) => d.audio) };
+      return { root, details, originOf };
     },
     async close() {
       await db.destroy();

@@ -39,10 +39,16 @@ const TARGET = 6;
 const AUDIO_FRAME = 1024 / 48_000;
 
 /**
- * Checks the tree whose multivariant playlist is `root`/index.m3u8. Where `encoded` is false, the picture is the
- * source's own: its key frames lie where they lie, and segments are as long as they make them.
+ * What a picture is: ours; or the source's own, whose key frames lie where they lie: as a rung for good, or for a while,
+ * with segments as long as they make them.
  */
-export async function checkHls(root: string, encoded = true): Promise<Checked> {
+export type Origin = 'encoded' | 'kept' | 'copied';
+
+/** Checks the tree whose multivariant playlist is `root`/index.m3u8. Tracks are named `output/rendition`. */
+export async function checkHls(
+  root: string,
+  originOf: (name: string) => Origin = () => 'encoded',
+): Promise<Checked> {
   const broken: string[] = [];
   const must = (ok: boolean, rule: string): void => void (ok || broken.push(rule));
   const text = await readFile(join(root, 'index.m3u8'), 'utf8');
@@ -58,7 +64,8 @@ export async function checkHls(root: string, encoded = true): Promise<Checked> {
   const tracks = new Map<string, Track>();
   for (const uri of [...multi.variants, ...renditions].map((v) => v.uri!))
     if (!tracks.has(uri)) tracks.set(uri, await readTrack(root, uri));
-  for (const track of tracks.values()) checkTrack(track, encoded || !track.frameRate, must);
+  const own = (track: Track): Origin => (track.frameRate ? originOf(track.name) : 'encoded');
+  for (const track of tracks.values()) checkTrack(track, own(track), must);
   for (const variant of multi.variants) checkVariant(variant, tracks, must);
   must(
     iframes.length === multi.variants.filter((v) => v.resolution).length,
@@ -75,28 +82,30 @@ export async function checkHls(root: string, encoded = true): Promise<Checked> {
   const shown = new Set(multi.variants.filter((v) => v.resolution).map((v) => v.uri));
   const video = [...shown].map((uri) => tracks.get(uri)!);
   const audio = [...tracks.entries()].filter(([uri]) => !shown.has(uri)).map(([, track]) => track);
-  checkAlignment(video, audio, must);
+  checkRates(multi.variants, originOf, must);
+  checkAlignment(video, audio, originOf, must);
   return { broken, video, audio };
 }
 
 type Must = (ok: boolean, rule: string) => void;
 
-function checkTrack({ name, playlist, packets, frameRate }: Track, encoded: boolean, must: Must): void {
+function checkTrack({ name, playlist, packets, frameRate }: Track, origin: Origin, must: Must): void {
+  const encoded = origin === 'encoded';
+  const lasting = origin !== 'copied';
   must(playlist.playlistType === 'VOD', `${name}: EXT-X-PLAYLIST-TYPE:VOD`);
   must(playlist.endlist, `${name}: EXT-X-ENDLIST`);
   must(playlist.segments.length > 0, `${name}: has segments`);
-  must(!encoded || playlist.targetDuration === TARGET, `${name}: target duration 6`);
+  must(!lasting || playlist.targetDuration === TARGET, `${name}: target duration 6`);
   for (const s of playlist.segments) {
     must(!!s.map?.uri, `${name}: EXT-X-MAP`);
     must(Math.round(s.duration) <= playlist.targetDuration, `${name}: ${s.uri} rounds to the target at most`);
-    must(!encoded || s.duration <= TARGET + 0.5, `${name}: ${s.uri} exceeds the target by at most 0.5 s`);
+    must(!lasting || s.duration <= TARGET + 0.5, `${name}: ${s.uri} exceeds the target by at most 0.5 s`);
   }
   const total = sum(playlist.segments.map((s) => s.duration));
-  const lasting =
-    Math.max(...packets.map((p) => p.pts + p.duration)) - Math.min(...packets.map((p) => p.pts));
+  const length = Math.max(...packets.map((p) => p.pts + p.duration)) - Math.min(...packets.map((p) => p.pts));
   // FFmpeg leaves what fills the last AAC frame out of EXTINF, and Matroska says when pictures begin but not when they end.
   const tolerance = !frameRate ? AUDIO_FRAME : encoded ? 0.002 : 1 / frameRate;
-  must(Math.abs(total - lasting) < tolerance, `${name}: EXTINF sum ${total} is its length ${lasting}`);
+  must(Math.abs(total - length) < tolerance, `${name}: EXTINF sum ${total} is its length ${length}`);
   for (let i = 1; i < packets.length; i++)
     if (Math.abs(packets[i]!.dts - packets[i - 1]!.dts - packets[i]!.duration) > 0.001)
       must(false, `${name}: decode times go on without a hole at packet ${i}`);
@@ -202,12 +211,27 @@ function checkRenditions(text: string, renditions: types.Rendition[], must: Must
     must(renditions.filter((r) => r.isDefault).length === 1, 'one rendition is the default');
 }
 
-function checkAlignment(video: Track[], audio: Track[], must: Must): void {
+/** Where the rates are not the encoder's: at most twice the average. */
+function checkRates(variants: types.Variant[], originOf: (name: string) => Origin, must: Must): void {
+  for (const { uri, resolution, bandwidth, averageBandwidth = 0 } of variants)
+    if (resolution && originOf(dirname(uri)) === 'kept')
+      must(bandwidth <= 2 * averageBandwidth, `${uri}: the peak is at most twice the average`);
+}
+
+function checkAlignment(
+  video: Track[],
+  audio: Track[],
+  originOf: (name: string) => Origin,
+  must: Must,
+): void {
+  const encoded = video.filter(({ name }) => originOf(name) === 'encoded');
   const [first] = video;
   if (!first) return;
   const cuts = (t: Track): string => t.playlist.segments.map((s) => s.duration.toFixed(2)).join();
-  for (const track of video)
-    must(cuts(track) === cuts(first), `${track.name}: is cut where ${first.name} is`);
+  for (const track of encoded)
+    must(cuts(track) === cuts(encoded[0]!), `${track.name}: is cut where ${encoded[0]!.name} is`);
+  for (const { name, packets } of video)
+    must(Math.abs(packets[0]!.pts - first.packets[0]!.pts) < 0.05, `${name}: begins when ${first.name} does`);
   const start = first.packets[0]!.pts;
   for (const { name, packets } of audio) {
     // The encoder's priming is one frame before the first sound.

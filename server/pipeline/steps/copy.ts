@@ -4,7 +4,7 @@ import { planCopy } from '../encode.ts';
 import { runPlan } from '../encode-stream.ts';
 import { saidNo } from '../failures.ts';
 import { remuxing } from '../footprint.ts';
-import { copyable, keepsSound } from '../fitness.ts';
+import { copyable, isKept, keepsSound, mayKeep } from '../fitness.ts';
 import type { MediaState, Step } from '../step.ts';
 import { stream } from '../stream.ts';
 
@@ -20,7 +20,7 @@ export const copyStep: Step = {
   async run(ctx) {
     const source = ctx.source();
     if (!source.video) throw new Error('a sound is not copied');
-    const plan = planCopy(source, source.video, keepsSound(source));
+    const plan = planCopy(source, source.video, keepsSound(source), mayKeep(source, ctx.encoding));
     const stage = 'Taking over the picture as it is';
     ctx.progress({ percent: 0, stage });
     try {
@@ -28,7 +28,10 @@ export const copyStep: Step = {
         ...{ kind: 'copy', plan, duration: source.duration, grows: false },
         run: (signal) => runPlan(ctx, plan, stage, signal),
         check: segmentCheck(ctx, plan),
-        verify: (details) => Promise.resolve(refuseUnfit(source, plan, details)),
+        verify(details, segments) {
+          refuseUnfit(source, plan, details);
+          return Promise.resolve({ ...details, kept: isKept(source, ctx.encoding, details, segments) });
+        },
       });
       return commit;
     } catch (error) {

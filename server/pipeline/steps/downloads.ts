@@ -18,8 +18,7 @@ export const mp4Step: Step = {
   fromStored: true,
   needs: (source, { ladder }) => holding(source, rungsOf(source, ladder).slice(0, 1), 1, 2),
   done: ({ outputs }) => outputs.has('mp4'),
-  due: ({ source, outputs, encoding }) =>
-    encoding.wanted.mp4 && source?.video !== undefined && isStored(outputs),
+  due: (state) => state.encoding.wanted.mp4 && state.source?.video !== undefined && isStored(state),
   async run(ctx) {
     const stream = await storedStream(ctx);
     const rung = bestVideo(stream.details);
@@ -37,7 +36,7 @@ export const m4aStep: Step = {
   fromStored: true,
   needs: (source) => holding(source, [], 1, 2),
   done: ({ outputs }) => outputs.has('m4a'),
-  due: ({ source, outputs, encoding }) => encoding.wanted.m4a && !!source?.audio.length && isStored(outputs),
+  due: (state) => state.encoding.wanted.m4a && !!state.source?.audio.length && isStored(state),
   async run(ctx) {
     const stream = await storedStream(ctx);
     const [sound] = stream.details.audio;

@@ -1,4 +1,4 @@
-/** Every rung from one decode, and every sound: or what `first` has left to do. */
+/** Every rung from one decode, and every sound: or what `first`, or a copy as the top rung, has left to do. */
 import { JobPostponed } from '../../jobs/job.ts';
 import { hlsOutputs } from '../../media/growing.ts';
 import { encodeStream } from '../encode-stream.ts';
@@ -7,7 +7,7 @@ import { needsFirst, rungsOf } from '../ladder.ts';
 import { inParts } from '../open-parts.ts';
 import { partsOf } from '../parts.ts';
 import type { MediaState, Step } from '../step.ts';
-import { foundation, supersedeOthers } from '../supersede.ts';
+import { foundation, missingRungs, supersedeOthers } from '../supersede.ts';
 import { mayCopy } from './copy.ts';
 
 export const ladderStep: Step = {
@@ -15,7 +15,7 @@ export const ladderStep: Step = {
   priority: 10,
   required: true,
   needs: (source, { ladder }) => encoding(source, rungsOf(source, ladder), source.audio.length),
-  done: ({ outputs }) => outputs.has('ladder'),
+  done: ({ whole }) => whole,
   due(state) {
     const { source, outputs } = state;
     if (!source || mayCopy(state)) return false;
@@ -25,17 +25,13 @@ export const ladderStep: Step = {
   async run(ctx) {
     const { db, media } = ctx;
     const source = ctx.source();
-    const all = rungsOf(source, ctx.encoding.ladder);
     const outputs = await hlsOutputs(db, media.id, { opening: true });
-    const first = foundation(outputs, source, ctx.encoding);
-    const rungs = first
-      ? all.filter(({ name }) => !first.details.variants.some((v) => v.name === name))
-      : all;
-    const wanted = { rungs, audio: !first };
+    const built = foundation(outputs, source, ctx.encoding);
+    const wanted = { rungs: missingRungs(built, source, ctx.encoding), audio: !built };
     const job = { kind: 'ladder' as const, priority: ladderStep.priority, watched: !outputs.length };
     const opened = await inParts(ctx, { ...job, ...wanted });
     if (opened) return opened;
-    if (first && first.details.state !== 'complete') throw afterFirst();
+    if (built && built.details.state !== 'complete') throw afterFirst();
     const { commit } = await encodeStream(ctx, 'ladder', wanted);
     return async (trx) => {
       await commit(trx);

@@ -19,8 +19,12 @@ export const storyboardStep: Step = {
   fromStored: true,
   needs: (source, { ladder }) => holding(source, rungsOf(source, ladder).slice(-1), 0),
   done: ({ outputs }) => outputs.has('storyboard'),
-  due: ({ source, outputs, encoding }) =>
-    encoding.wanted.storyboard && source?.video !== undefined && (outputs.has('first') || isStored(outputs)),
+  due: (state) => {
+    const { source, outputs, encoding } = state;
+    return (
+      encoding.wanted.storyboard && source?.video !== undefined && (outputs.has('first') || isStored(state))
+    );
+  },
   async run(ctx) {
     ctx.progress({ percent: 0, stage: 'Taking small pictures' });
     const stream = await storedStream(ctx);

@@ -15,8 +15,7 @@ export const waveformStep: Step = {
   needs: (source) => holding(source, [], 1),
   done: ({ outputs }) => outputs.has('waveform'),
   // Nobody looks at the sound of a video; and it costs a decoding.
-  due: ({ source, outputs, encoding }) =>
-    encoding.wanted.waveform && !!source && !source.video && isStored(outputs),
+  due: (state) => state.encoding.wanted.waveform && !!state.source && !state.source.video && isStored(state),
   async run(ctx) {
     ctx.progress({ percent: 0, stage: 'Drawing the waveform' });
     const stream = await storedStream(ctx);
