@@ -6,7 +6,7 @@ import { hlsOutputs } from './media/growing.ts';
 import { earlyTask, pipelineTasks } from './pipeline/index.ts';
 import { endAttempts, forgetAttempts, type RemoteEncoding } from './providers/index.ts';
 import { mediaPrefix } from './storage/storage.ts';
-import { openPrefix, type Uploads } from './uploads/index.ts';
+import { awaitWhole, openPrefix, type Uploads } from './uploads/index.ts';
 
 /** Task name -> function, for the worker. */
 export function createTasks(
@@ -25,15 +25,14 @@ export function createTasks(
   };
 }
 
-/**
- * Tasks of a worker of their own: an upload is followed for as long as it lives, and nothing else is to wait for that;
- * nor is what was made of it to wait for its probe.
- */
+/** Tasks of a worker of their own: an upload is followed for as long as it lives, and nothing else is to wait for that. */
 export function createEarlyTasks(ctx: Context): Record<string, Task> {
   const { idleMs } = ctx.config.encoding.early;
-  const { probe } = pipelineTasks(ctx);
-  if (!probe) throw new Error('there is no task probe');
-  return { probe, early: earlyTask(ctx, (id, signal) => openPrefix(ctx, id, { signal, idleMs })) };
+  const early = earlyTask(ctx, {
+    read: (id, signal) => openPrefix(ctx, id, { signal, idleMs }),
+    whole: (id, signal) => awaitWhole(ctx.db, id, { signal, idleMs }),
+  });
+  return { early };
 }
 
 /** After a cancel: nothing of the media stays in storage; its row stays and says `cancelled`. */

@@ -36,6 +36,10 @@ export const repeated = (source: string, times: number): Promise<string> =>
     ...['-stream_loop', String(times - 1), '-i', source, '-c', 'copy', '-movflags', '+faststart'],
   ]);
 
+/** The same streams in another container. */
+export const remuxed = (source: string, container: 'mkv' | 'ts'): Promise<string> =>
+  make(`${source.split('/').at(-1)}.${container}`, ['-i', source, '-c', 'copy']);
+
 async function make(name: string, args: string[]): Promise<string> {
   const path = join(FOLDER, name);
   if (existsSync(path)) return path;

@@ -140,10 +140,11 @@ async function stateOf(trx: Trx, media: MediaRow, encoding: Config['encoding']):
       (!!source && complete && missingRungs(built, source, encoding).length === 0),
     ended: await endedSteps(trx, media),
     early,
-    // What was begun before the probe counts when it has been compared with the whole.
+    // What was begun before the probe counts when it has been compared with the whole; a copy, when it is complete.
     plays:
       streams.some(
-        ({ kind, details: { state } }) => state === 'complete' || (state === 'growing' && kind !== 'copy'),
+        ({ kind, details: { state } }) =>
+          state === 'complete' || (state === 'growing' && kind !== 'copy' && media.source !== null),
       ) || outputs.some(({ kind }) => kind === 'stream'),
     encoding,
   };

@@ -107,6 +107,10 @@ export function chooseStreams({ streams, packets }: Probed): Chosen {
   };
 }
 
+/** Indexes of the streams whose packets tell about the source. */
+export const indexesOf = ({ video, audio, subtitles }: Chosen): number[] =>
+  [...(video ? [video] : []), ...audio, ...subtitles].map((s) => s.index);
+
 /** When a stream begins and ends, in seconds from the start of the file. */
 export interface Span {
   start: number;

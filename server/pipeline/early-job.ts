@@ -55,9 +55,8 @@ export async function awaitsEarly(trx: Trx, media: MediaRow): Promise<boolean> {
   return false;
 }
 
-/** Half a variant is none; its bytes go with those that no row names. */
+/** Half a variant is none, and no other step makes one before the job has ended. Its bytes go with those that no row names. */
 export async function dropEarly(trx: Trx, mediaId: string): Promise<void> {
-  for (const { id, kind, details } of await hlsOutputs(trx, mediaId))
-    if (kind === 'copy' && details.state === 'growing')
-      await trx.deleteFrom('output').where('id', '=', id).execute();
+  for (const { id, details } of await hlsOutputs(trx, mediaId))
+    if (details.state === 'growing') await trx.deleteFrom('output').where('id', '=', id).execute();
 }

@@ -128,6 +128,9 @@ function byStatus(exitStatus: string, end: ToolError['end']): Verdict | undefine
 export const saidNo = (error: unknown): boolean =>
   error instanceof JobError && /^exit [1-9]/.test(error.failure.exitStatus ?? '');
 
+/** The source is at fault, whoever looks at it. */
+export const refusal = (error: unknown): boolean => error instanceof JobError && error.failure.permanent;
+
 const FULL = new Set(['ENOSPC', 'EDQUOT']);
 
 /**

@@ -35,7 +35,10 @@ export interface FfmpegRun extends Limits {
 }
 
 export interface FfprobeRun extends Limits {
-  source: string;
+  /** Local path of the input. */
+  source?: string;
+  /** The input instead of a file, as it comes. */
+  stdin?: AsyncIterable<Buffer>;
   options: readonly string[];
   /** Takes standard output line by line, in place of the returned text: for output without bounds. */
   onLine?: (line: string) => void;
@@ -82,8 +85,11 @@ export function createFfmpeg(encoding: Config['encoding']): Ffmpeg {
     probe: ({ source, options, onLine, ...limits }) =>
       run(
         encoding.ffprobePath,
-        (path) => [...COMMON_FLAGS, ...options, ...inputFlags(encoding, path)],
-        { source },
+        (path) => [
+          ...[...COMMON_FLAGS, ...options],
+          ...(limits.stdin ? pipeFlags(encoding) : inputFlags(encoding, path)),
+        ],
+        source === undefined ? {} : { source },
         { ...limits, onStdoutLine: onLine },
       ),
     version: async () => {

@@ -3,9 +3,10 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { boxHeader } from '../hls/boxes.ts';
 import type { Source } from '../media/source.ts';
-import { PROBE_OPTIONS, chooseStreams, describe, parseProbed, type Span } from './describe.ts';
+import { PROBE_OPTIONS, chooseStreams, describe, indexesOf, parseProbed, type Span } from './describe.ts';
+import { scanPackets } from './scan.ts';
 import type { StepContext } from './step.ts';
-import { headerSpan } from './timing.ts';
+import { headerSpan, needsScan, withTiming } from './timing.ts';
 
 const MB = 1024 * 1024;
 /** What FFmpeg needs of a file without an index to tell its streams. */
@@ -50,24 +51,44 @@ function indexEnd(head: Buffer): number | undefined {
 /** Its index has a movie extends box: samples are described where they are. */
 const isFragmented = (bytes: Buffer): boolean => bytes.includes('mvex');
 
-/** Describes a file by its first bytes, as `probe` will describe the whole. Undefined when FFmpeg can't. */
+/** What the first bytes of a file say. */
+export interface Head {
+  /** As `probe` will describe the whole, as far as that can be told. */
+  source: Source;
+  /** It has an index, which says when streams end. */
+  isWhole: boolean;
+  /** Streams whose packets the probe of the whole may want to be counted; undefined: it won't. */
+  toScan: number[] | undefined;
+}
+
+/** Describes a file by its first bytes. Throws what FFmpeg says when it can't. */
 export async function describeHead(
-  { ffmpeg, scratch, signal }: Pick<StepContext, 'ffmpeg' | 'scratch' | 'signal'>,
+  { ffmpeg, scratch, signal, encoding }: Pick<StepContext, 'ffmpeg' | 'scratch' | 'signal' | 'encoding'>,
   head: Buffer,
   length: number | undefined,
-): Promise<Source> {
+): Promise<Head> {
   const path = join(scratch, 'head');
   await writeFile(path, head);
   const { stdout } = await ffmpeg.probe({ source: path, options: PROBE_OPTIONS, signal, wallMs: 60_000 });
-  await rm(path);
   const probed = parseProbed(stdout);
+  const chosen = chooseStreams(probed);
   // An index states when streams end; fragments and all other containers only show that of what is here.
   const isWhole = probed.format.format_name.startsWith('mov') && !isFragmented(head);
+  const scan = isWhole
+    ? undefined
+    : await scanPackets(ffmpeg, { source: path }, indexesOf(chosen), { signal, stallMs: encoding.stallMs });
+  await rm(path);
   const end = probed.format.duration ?? 0;
   const zero = probed.format.start_time ?? 0;
-  const source = describe(probed, chooseStreams(probed), length ?? head.length, (stream): Span => {
+  const described = describe(probed, chosen, length ?? head.length, (stream): Span => {
     const stated = isWhole ? headerSpan(probed, stream) : undefined;
     return stated ?? { start: (stream.start_time ?? zero) - zero, end };
   });
-  return isWhole && length && end ? { ...source, bitrate: Math.round((length * 8) / end) } : source;
+  const { video } = described;
+  const source = { ...described, video: video && withTiming(video, scan?.get(video.index)) };
+  return {
+    source: isWhole && length && end ? { ...source, bitrate: Math.round((length * 8) / end) } : source,
+    isWhole,
+    toScan: isWhole && !needsScan(probed, chosen) ? undefined : indexesOf(chosen),
+  };
 }

@@ -2,7 +2,8 @@
 import type { Context } from '../context.ts';
 import type { Task } from '../jobs/job.ts';
 import { STEPS } from './advance.ts';
-import { earlyTask as followUploads, type OpenPrefix } from './early.ts';
+import type { Arriving } from './arrival.ts';
+import { earlyTask as followUploads } from './early.ts';
 import { createFfmpeg, type Ffmpeg } from './ffmpeg.ts';
 import { keptSources, taskOf } from './runner.ts';
 
@@ -29,7 +30,8 @@ export function pipelineTasks(ctx: Context): Record<string, Task> {
 export const closePipeline = (ctx: Context): Promise<void> => keptSources(ctx).close();
 
 /** The task that works on uploads while they arrive. */
-export const earlyTask = (ctx: Context, open: OpenPrefix): Task => followUploads(ctx, ffmpegOf(ctx), open);
+export const earlyTask = (ctx: Context, arriving: Arriving): Task =>
+  followUploads(ctx, ffmpegOf(ctx), arriving);
 
 /** For /readyz: FFmpeg's path, version and walls in one line. Throws with the reason when it doesn't run. */
 export async function checkFfmpeg(ctx: Context): Promise<string> {

@@ -19,17 +19,23 @@ export interface StreamScan {
 /** 24 hours at 60 pictures and 50 sounds per second; packets beyond are not looked at. */
 const MAX_PACKETS = 10_000_000;
 
-/** Reads every packet once, decoding none. Streams without packets are absent. */
+export interface ScanLimits {
+  signal: AbortSignal;
+  stallMs: number;
+  wallMs?: number;
+}
+
+/** Reads every packet of a file, or of what comes, once, decoding none. Streams without packets are absent. */
 export async function scanPackets(
   ffmpeg: Ffmpeg,
-  source: string,
+  from: { source: string } | { stdin: AsyncIterable<Buffer> },
   streams: readonly number[],
-  { signal, stallMs }: { signal: AbortSignal; stallMs: number },
+  { signal, stallMs, wallMs = 2 * 3600_000 }: ScanLimits,
 ): Promise<Map<number, StreamScan>> {
   const packets = new Map(streams.map((index) => [index, new PacketTimes()]));
   let seen = 0;
   await ffmpeg.probe({
-    source,
+    ...from,
     options: [
       '-show_entries',
       'packet=stream_index,pts_time,dts_time,duration_time',
@@ -37,9 +43,7 @@ export async function scanPackets(
       'compact=p=0:nk=0',
     ],
     onLine: (line) => void (seen++ < MAX_PACKETS && take(packets, line)),
-    signal,
-    wallMs: 2 * 3600_000,
-    stallMs,
+    ...{ signal, wallMs, stallMs },
   });
   return new Map([...packets].filter(([, p]) => p.count > 0).map(([index, p]) => [index, p.summary()]));
 }

@@ -51,7 +51,7 @@ export interface MediaState {
   whole: boolean;
   /** Steps whose jobs have ended in this attempt of the media, well or not. */
   ended: ReadonlySet<string>;
-  /** The source's own picture was begun while the upload arrived, and is not complete. */
+  /** The first variant was begun while the upload arrived, and is not complete. */
   early: boolean;
   /** What the installation wants. */
   encoding: Config['encoding'];

@@ -20,7 +20,7 @@ import { sweepUploads } from './sweep.ts';
 import { createTus } from './tus.ts';
 
 export { findUpload } from './ledger.ts';
-export { openPrefix } from './prefix.ts';
+export { awaitWhole, openPrefix } from './prefix.ts';
 export { quotaFor, usageOf, usageOfAll, type Usage } from './quota.ts';
 export type { MediaOfUpload, UploadHooks } from './hooks.ts';
 export { parseMetadata, type FileDescription, type Visibility } from './metadata.ts';

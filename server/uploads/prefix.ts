@@ -46,10 +46,31 @@ export async function* openPrefix(
       movedAt = Date.now();
       continue;
     }
-    if (Date.now() - movedAt > idleMs) throw new PrefixEnded(`nothing came for ${idleMs / 1000} s`);
+    if (Date.now() - movedAt > idleMs) throw silent(idleMs);
     await sleep(pollMs, undefined, { signal });
   }
 }
+
+/**
+ * Waits until the upload is complete; resolves with the key of its object. Throws `PrefixEnded` when it won't be, and when
+ * `signal` says so.
+ */
+export async function awaitWhole(
+  db: Db,
+  uploadId: string,
+  { signal, pollMs = 100, idleMs }: PrefixOptions,
+): Promise<string> {
+  let seen = { offset: -1, at: 0 };
+  for (;;) {
+    const { state, offset, key } = await find(db, uploadId);
+    if (state === 'complete') return key;
+    if (offset > seen.offset) seen = { offset, at: Date.now() };
+    else if (Date.now() - seen.at > idleMs) throw silent(idleMs);
+    await sleep(pollMs, undefined, { signal });
+  }
+}
+
+const silent = (idleMs: number): Error => new PrefixEnded(`nothing came for ${idleMs / 1000} s`);
 
 function readerOf(
   { db, storage }: { db: Db; storage: Storage },

@@ -62,7 +62,8 @@ it.each(['faststart.mp4', 'fragmented.mp4', 'a.mkv', 'a.ts'])(
       return found && (await segmentsAt(found[0]!)).count > 0 && found;
     });
     expect(early).toHaveLength(2);
-    expect((await segmentsAt(early[0]!)).ended).toBe(false);
+    const begun = await segmentsAt(early[0]!);
+    expect(begun.ended).toBe(false);
     const before = await getMedia(server, sending.id);
     expect(before.status).toBe('uploading');
     expect(before.playback).not.toBeNull();
@@ -71,6 +72,8 @@ it.each(['faststart.mp4', 'fragmented.mp4', 'a.mkv', 'a.ts'])(
     await playable(server, sending.id);
     await eventually(async () => (await segmentsAt(early[0]!)).ended);
     await expectWhole(early, FRAMES);
+    // The last byte only added the end.
+    expect((await segmentsAt(early[0]!)).uris.slice(0, begun.count)).toEqual(begun.uris);
     expect((await settled(server, sending.id)).status).toBe('ready');
     expect(await jobsOf(server, sending.id)).toMatchObject({ early: 'succeeded', ladder: 'succeeded' });
     expect(await jobsOf(server, sending.id)).not.toHaveProperty('copy');
@@ -167,4 +170,10 @@ it('goes on after kill -9', async () => {
   await eventually(async () => (await segmentsAt(early[0]!)).ended);
   await expectWhole(early, FRAMES);
   expect(await jobsOf(server, sending.id)).not.toHaveProperty('copy');
+  // Nothing twice, and nothing left behind.
+  expect((await settled(server, sending.id)).status).toBe('ready');
+  await eventually(async () => (await jobsOf(server, sending.id)).tidy === 'succeeded');
+  await eventually(async () => (await readdir(join(server.dataDir, 'scratch'))).length === 0);
+  const folders = new Set((await stored(sending.id)).map((path) => path.split(sending.id)[1]!.split('/')[1]));
+  expect(folders.size).toBe(4); // the source, its copy, the ladder that took its place, the poster
 }, 120_000);

@@ -15,7 +15,7 @@ export const copyStep: Step = {
   required: false,
   needs: remuxing,
   done: ({ outputs }) => outputs.has('copy'),
-  // What was begun while the upload arrived comes sooner.
+  // What was begun while the upload arrived is there sooner.
   due: (state) => isWanted(state) && !state.early,
   async run(ctx) {
     const source = ctx.source();

@@ -14,8 +14,8 @@ export const firstStep: Step = {
   needs: (source, { ladder }) => encoding(source, rungsOf(source, ladder).slice(-1), source.audio.length),
   done: ({ outputs }) => outputs.has('first'),
   due(state) {
-    const { source, outputs } = state;
-    if (!source || outputs.has('copy') || outputs.has('ladder') || mayCopy(state)) return false;
+    const { source, outputs, early } = state;
+    if (!source || early || outputs.has('copy') || outputs.has('ladder') || mayCopy(state)) return false;
     return needsFirst(source, state.encoding.ladder);
   },
   async run(ctx) {

@@ -17,8 +17,8 @@ export const ladderStep: Step = {
   needs: (source, { ladder }) => encoding(source, rungsOf(source, ladder), source.audio.length),
   done: ({ whole }) => whole,
   due(state) {
-    const { source, outputs } = state;
-    if (!source || mayCopy(state)) return false;
+    const { source, outputs, early } = state;
+    if (!source || early || mayCopy(state)) return false;
     const alone = outputs.has('copy') || !needsFirst(source, state.encoding.ladder);
     return alone || outputs.has('first') || besideFirst(state);
   },

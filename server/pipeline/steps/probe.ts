@@ -1,10 +1,12 @@
 /** Finds out what was uploaded, and refuses what can't become playable with a sentence that says why. */
 import { stat } from 'node:fs/promises';
 import ms from 'ms';
+import type { Commit } from '../../jobs/job.ts';
 import type { Source } from '../../media/source.ts';
 import {
   PROBE_OPTIONS,
   chooseStreams,
+  indexesOf,
   describe,
   parseProbed,
   type Chosen,
@@ -25,20 +27,26 @@ export const probeStep: Step = {
   priority: 30,
   required: true,
   done: ({ source }) => source !== undefined,
-  due: () => true,
+  // Who works on an upload while it arrives looks at the whole as well, and sooner.
+  due: ({ early }) => !early,
   async run(ctx) {
     ctx.progress({ percent: 0, stage: 'Looking at the file' });
     const source = await probe(ctx, await ctx.sourcePath());
-    return async (trx) => {
-      await trx
-        .updateTable('media')
-        .set({ source: JSON.stringify(source), updatedAt: Date.now() })
-        .where('id', '=', ctx.media.id)
-        .where('attempt', '=', ctx.media.attempt)
-        .execute();
-    };
+    return found(ctx, source);
   },
 };
+
+/** Commits what a probe found. */
+export const found =
+  ({ media }: Pick<StepContext, 'media'>, source: Source): Commit =>
+  async (trx) => {
+    await trx
+      .updateTable('media')
+      .set({ source: JSON.stringify(source), updatedAt: Date.now() })
+      .where('id', '=', media.id)
+      .where('attempt', '=', media.attempt)
+      .execute();
+  };
 
 /** A file that lacks more than this part of what it promises is not worth publishing. */
 const TOLERATED_LOSS = 0.1;
@@ -47,17 +55,21 @@ const LONGEST_HOLE = 600;
 /** Containers whose header states a duration, in place of one that FFmpeg estimates. */
 const STATES_DURATION = /^(matroska|avi|flv|asf|flac|mov)/;
 
+/** What is known of the packets of these streams without reading them again; undefined: nothing. */
+export type KnownScan = (indexes: readonly number[]) => Promise<Map<number, StreamScan> | undefined>;
+
 /** Describes the file. Throws a permanent `JobError` for what is refused. */
 export async function probe(
   ctx: Pick<StepContext, 'ffmpeg' | 'encoding' | 'signal'>,
   path: string,
+  known?: KnownScan,
 ): Promise<Source> {
   const { size } = await stat(path);
   await refuseByBytes(path, size);
   const { probed, log } = await readHeader(ctx, path);
   const chosen = chooseStreams(probed);
   refuseByStreams(ctx, chosen, log);
-  const scan = needsScan(probed, chosen) ? await scanStreams(ctx, path, chosen) : undefined;
+  const scan = needsScan(probed, chosen) ? await scanStreams(ctx, path, chosen, known) : undefined;
   return measure(ctx, probed, chosen, size, scan);
 }
 
@@ -127,11 +139,15 @@ function refuseByStreams(
 async function scanStreams(
   { ffmpeg, encoding, signal }: Pick<StepContext, 'ffmpeg' | 'encoding' | 'signal'>,
   path: string,
-  { video, audio, subtitles }: Chosen,
+  chosen: Chosen,
+  known?: KnownScan,
 ): Promise<Map<number, StreamScan>> {
-  const indexes = [...(video ? [video] : []), ...audio, ...subtitles].map((s) => s.index);
+  const indexes = indexesOf(chosen);
   try {
-    return await scanPackets(ffmpeg, path, indexes, { signal, stallMs: encoding.stallMs });
+    return (
+      (await known?.(indexes)) ??
+      (await scanPackets(ffmpeg, { source: path }, indexes, { signal, stallMs: encoding.stallMs }))
+    );
   } catch (error) {
     throw encodeFailure(error);
   }

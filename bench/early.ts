@@ -1,0 +1,89 @@
+/**
+ * How soon after its last byte an upload can be watched, with and without the work that is done while it arrives.
+ *
+ *     npm run bench:early [-- --quick] [-- --s3]      (needs FFmpeg; with --s3 an S3 server too)
+ *
+ * Uploads come at a steady pace, at which the machine keeps up: what is measured begins with the last byte's acknowledgement.
+ */
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startServer, type TestServer } from '../test/server.ts';
+import { s3Environment, startS3 } from '../test/services/s3.ts';
+import { create } from '../test/tus.ts';
+import { hevc, phone, remuxed, repeated } from './pipeline/sources.ts';
+
+const quick = process.argv.includes('--quick');
+const SECONDS = quick ? 12 : 60;
+const TIMES = quick ? 2 : 12;
+const ROUNDS = quick ? 1 : 3;
+const LOOK_EVERY_MS = 10;
+
+/** Uploads a file in `seconds`; resolves with the address of its media when the last byte is acknowledged. */
+async function upload(server: TestServer, path: string, seconds: number): Promise<string> {
+  const { size } = await stat(path);
+  const created = await create(server, { 'upload-length': String(size) });
+  const { pathname } = new URL(created.headers.get('location') ?? '');
+  const answer = await server.fetch(pathname, {
+    method: 'PATCH',
+    headers: {
+      'tus-resumable': '1.0.0',
+      'content-type': 'application/offset+octet-stream',
+      'upload-offset': '0',
+    },
+    body: ReadableStream.from(paced(path, size, seconds)),
+    duplex: 'half',
+  });
+  if (answer.status !== 204) throw new Error(`PATCH answered ${answer.status}: ${await answer.text()}`);
+  return `/api/media/${pathname.split('/').at(-1)}`;
+}
+
+async function* paced(path: string, size: number, seconds: number): AsyncGenerator<Uint8Array> {
+  const started = performance.now();
+  let sent = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) {
+    const bytes = chunk as Buffer;
+    yield bytes;
+    sent += bytes.length;
+    await sleep(Math.max(0, started + (sent / size) * seconds * 1000 - performance.now()));
+  }
+}
+
+/** Seconds from the last byte's acknowledgement until the media can be watched, on a server of its own. */
+async function untilPlayable(path: string, seconds: number, env: Record<string, string>): Promise<number> {
+  const server = await startServer({ LOG_LEVEL: 'warn', DISK_FLOOR: '0', EARLY_MIN_SIZE: '2MB', ...env });
+  try {
+    const media = await upload(server, path, seconds);
+    for (const started = performance.now(); ; await sleep(LOOK_EVERY_MS)) {
+      const { status } = (await (await server.fetch(media)).json()) as { status: string };
+      if (['playable', 'ready'].includes(status)) return (performance.now() - started) / 1000;
+      if (status === 'failed') throw new Error(`${path} failed`);
+    }
+  } finally {
+    await server.dispose();
+  }
+}
+
+const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
+
+async function row(what: string, path: string, seconds: number, env: Record<string, string>): Promise<void> {
+  const early: number[] = [];
+  const late: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    early.push(await untilPlayable(path, seconds, env));
+    late.push(await untilPlayable(path, seconds, { ...env, EARLY: 'false' }));
+  }
+  const { size } = await stat(path);
+  const cells = [what, (size / 1e6).toFixed(0), median(early).toFixed(2), median(late).toFixed(2)];
+  process.stdout.write(`| ${cells.join(' | ')} |\n`);
+}
+
+const env = process.argv.includes('--s3') ? s3Environment(await startS3()) : {};
+const film = await repeated(await phone(SECONDS), TIMES);
+const place = 'STORAGE' in env ? 'S3' : 'disk';
+process.stdout.write('| upload | MB | playable after s | without EARLY |\n|---|--:|--:|--:|\n');
+await row(`H.264 MP4, ${place}`, film, quick ? 10 : 40, env);
+await row(`H.264 MKV, ${place}`, await remuxed(film, 'mkv'), quick ? 10 : 40, env);
+await row(`H.264 TS, ${place}`, await remuxed(film, 'ts'), quick ? 10 : 40, env);
+// Half as fast as it plays: one rung of 1080p keeps up with that on two cores.
+await row(`HEVC MP4 1080p, ${place}`, await hevc(SECONDS), 2 * SECONDS, env);

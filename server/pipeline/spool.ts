@@ -1,0 +1,70 @@
+/** Keeps what comes in a local file, for readers that each begin at its first byte, while it still grows. */
+import { EventEmitter, once } from 'node:events';
+import { open } from 'node:fs/promises';
+
+export interface Spool {
+  path: string;
+  /** The bytes from the first on, waiting for those to come. Throws what filling the spool failed with. */
+  read(signal: AbortSignal): AsyncGenerator<Buffer, void, undefined>;
+  /** Resolves when everything is in the file. */
+  filled: Promise<void>;
+}
+
+const CHUNK = 1024 * 1024;
+
+/** Begins to fill a new file. */
+export function spool(chunks: AsyncIterable<Buffer>, path: string): Spool {
+  const news = new EventEmitter().setMaxListeners(0);
+  let size = 0;
+  let over = false;
+
+  const fill = async (): Promise<void> => {
+    const file = await open(path, 'w');
+    try {
+      for await (const chunk of chunks) {
+        await file.writeFile(chunk); // from where the last one ended
+        size += chunk.length;
+        news.emit('more');
+      }
+    } finally {
+      await file.close();
+    }
+  };
+  const filled = fill().finally(() => {
+    over = true;
+    news.emit('more');
+  });
+  filled.catch(() => undefined); // thrown to readers, and to whoever waits for it
+
+  return {
+    path,
+    filled,
+    async *read(signal) {
+      for (let at = 0; ;) {
+        signal.throwIfAborted();
+        if (at < size) {
+          for await (const chunk of bytesOf(path, at, size)) {
+            at += chunk.length;
+            yield chunk;
+          }
+        } else if (over) return filled;
+        else await once(news, 'more', { signal });
+      }
+    },
+  };
+}
+
+async function* bytesOf(path: string, from: number, to: number): AsyncGenerator<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    for (let at = from; at < to;) {
+      const length = Math.min(CHUNK, to - at);
+      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(length), 0, length, at);
+      if (bytesRead === 0) throw new Error(`${path} ends at ${at} of ${to} bytes`);
+      yield buffer.subarray(0, bytesRead);
+      at += bytesRead;
+    }
+  } finally {
+    await file.close();
+  }
+}
