@@ -20,12 +20,16 @@ beforeAll(async () => {
 });
 afterAll(() => server.dispose());
 
+const clips = new Map<string, Buffer>();
+
 /** A clip that noise makes large, as most of an encoded file is needed to tell what it is. */
 async function clip(
   name: string,
   options: string[],
   { size = '320x180', seconds = SECONDS } = {},
 ): Promise<Buffer> {
+  const made = clips.get(name);
+  if (made) return made;
   const path = await makeMedia(name, [
     ...['-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=25:duration=${seconds},noise=alls=60:allf=t`],
     ...['-f', 'lavfi', '-i', `sine=frequency=440:sample_rate=48000:duration=${seconds}`],
@@ -33,43 +37,41 @@ async function clip(
   ]);
   const bytes = await readFile(path);
   await rm(dirname(path), { recursive: true });
+  clips.set(name, bytes);
   return bytes;
 }
 
 const X265 = ['-c:v', 'libx265', '-preset', 'ultrafast', '-x265-params', 'log-level=none'];
+const HEVC = [...X265, '-tag:v', 'hvc1', '-c:a', 'aac', '-movflags', '+faststart'];
 
 it.each([
-  ['hevc.mp4', [...X265, '-tag:v', 'hvc1', '-c:a', 'aac', '-movflags', '+faststart'], FRAMES],
+  ['hevc.mp4', HEVC, FRAMES],
   // Its sound begins first: the first picture is held from then on.
   ['mpeg4.mkv', ['-c:v', 'mpeg4', '-c:a', 'aac'], FRAMES + 1],
   ['mpeg2.ts', ['-c:v', 'mpeg2video', '-c:a', 'mp2'], FRAMES],
-])(
-  'encodes the lowest rung of %s while it arrives',
-  async (name, options, frames) => {
-    const sending = await begin([server], await clip(name, options), { watchWhileUploading: 'true' });
-    await sending.to(0.85);
-    const early = await eventually(async () => {
-      const found = await renditions(server, sending.id);
-      return found && (await segmentsAt(found[0]!)).count > 0 && found;
-    });
-    expect(early).toHaveLength(2);
-    expect((await getMedia(server, sending.id)).status).toBe('uploading');
-    expect(await sending.to(1)).toBe(204);
-    await playable(server, sending.id);
-    await eventually(async () => (await segmentsAt(early[0]!)).ended);
-    await expectWhole(early, frames);
-    expect(early[0]).toContain('/v144/');
-    expect((await settled(server, sending.id)).status).toBe('ready');
-    const jobs = await jobsOf(server, sending.id);
-    expect(jobs).toMatchObject({ early: 'succeeded', ladder: 'succeeded' });
-    for (const other of ['probe', 'copy', 'first']) expect(jobs).not.toHaveProperty(other);
-    const whole = (await renditions(server, sending.id))!;
-    expect(whole[0]).toContain('/v180/');
-    expect(whole[1]).toBe(early[1]);
-    await expectWhole(whole);
-  },
-  120_000,
-);
+])('encodes the lowest rung of %s while it arrives', async (name, options, frames) => {
+  const sending = await begin([server], await clip(name, options), { watchWhileUploading: 'true' });
+  await sending.to(0.85);
+  const early = await eventually(async () => {
+    const found = await renditions(server, sending.id);
+    return found && (await segmentsAt(found[0]!)).count > 0 && found;
+  });
+  expect(early).toHaveLength(2);
+  expect((await getMedia(server, sending.id)).status).toBe('uploading');
+  expect(await sending.to(1)).toBe(204);
+  await playable(server, sending.id);
+  await eventually(async () => (await segmentsAt(early[0]!)).ended);
+  await expectWhole(early, frames);
+  expect(early[0]).toContain('/v144/');
+  expect((await settled(server, sending.id)).status).toBe('ready');
+  const jobs = await jobsOf(server, sending.id);
+  expect(jobs).toMatchObject({ early: 'succeeded', ladder: 'succeeded' });
+  for (const other of ['probe', 'copy', 'first']) expect(jobs).not.toHaveProperty(other);
+  const whole = (await renditions(server, sending.id))!;
+  expect(whole[0]).toContain('/v180/');
+  expect(whole[1]).toBe(early[1]);
+  await expectWhole(whole);
+});
 
 it('encodes a picture that can not be cut at its key frames after all', async () => {
   const seconds = 30;
@@ -84,10 +86,10 @@ it('encodes a picture that can not be cut at its key frames after all', async ()
   expect(jobs).toMatchObject({ early: 'succeeded', ladder: 'succeeded' });
   for (const other of ['probe', 'copy', 'first']) expect(jobs).not.toHaveProperty(other);
   await expectWhole((await renditions(server, sending.id))!, seconds * 25);
-}, 120_000);
+});
 
 it('makes the whole ladder of a picture that has one rung', async () => {
-  const bytes = await clip('mpeg2.ts', ['-c:v', 'mpeg2video', '-c:a', 'mp2'], { size: '256x144' });
+  const bytes = await clip('small.ts', ['-c:v', 'mpeg2video', '-c:a', 'mp2'], { size: '256x144' });
   const sending = await begin([server], bytes);
   await sending.to(0.7);
   await eventually(async () => (await jobsOf(server, sending.id)).early === 'running');
@@ -98,13 +100,13 @@ it('makes the whole ladder of a picture that has one rung', async () => {
   expect(jobs).toMatchObject({ early: 'succeeded' });
   for (const other of ['probe', 'first', 'ladder']) expect(jobs).not.toHaveProperty(other);
   await expectWhole((await renditions(server, sending.id))!, FRAMES);
-}, 120_000);
+});
 
 it('lets viewers begin with the last byte when encoding takes longer', async () => {
   const slow = await slowFfmpeg(1.5);
   const other = await startServer({ ...ENV, ...slow.env });
   try {
-    const bytes = await clip('hevc.mp4', [...X265, '-c:a', 'aac', '-movflags', '+faststart']);
+    const bytes = await clip('hevc.mp4', HEVC);
     const sending = await begin([other], bytes);
     await sending.to(0.9);
     await eventually(async () => (await jobsOf(other, sending.id)).early === 'running');
@@ -119,4 +121,4 @@ it('lets viewers begin with the last byte when encoding takes longer', async () 
     await other.dispose();
     await slow.dispose();
   }
-}, 120_000);
+});

@@ -55,7 +55,7 @@ it('starts no FFmpeg for a file whose index comes last', async () => {
   expect(await ffmpeg.started()).toEqual([]);
   await sending.to(1);
   expect((await settled(server, sending.id)).status).toBe('ready');
-}, 120_000);
+});
 
 it('waits for longer than an encoder may stall, and then gives up', async () => {
   const sending = await begin([server], faststart, { watchWhileUploading: 'true' });
@@ -75,4 +75,4 @@ it('waits for longer than an encoder may stall, and then gives up', async () => 
   expect((await settled(server, sending.id)).status).toBe('ready');
   expect(await jobsOf(server, sending.id)).toMatchObject({ probe: 'succeeded', ladder: 'succeeded' });
   await expectWhole((await renditions(server, sending.id))!, SECONDS * 25);
-}, 120_000);
+});

@@ -78,7 +78,6 @@ it.each(['faststart.mp4', 'fragmented.mp4', 'a.mkv', 'a.ts'])(
     expect(await jobsOf(server, sending.id)).toMatchObject({ early: 'succeeded', ladder: 'succeeded' });
     expect(await jobsOf(server, sending.id)).not.toHaveProperty('copy');
   },
-  120_000,
 );
 
 it('shows nothing before the last byte unless its owner allows it', async () => {
@@ -92,7 +91,7 @@ it('shows nothing before the last byte unless its owner allows it', async () => 
   const whole = await playable(server, sending.id);
   expect(await jobsOf(server, sending.id)).not.toHaveProperty('copy');
   await expectWhole(whole, FRAMES);
-}, 120_000);
+});
 
 it('takes the ordinary way with an index at the end', async () => {
   const sending = await begin([server], files['moov-last.mp4']!, { watchWhileUploading: 'true' });
@@ -104,7 +103,7 @@ it('takes the ordinary way with an index at the end', async () => {
   const whole = await playable(server, sending.id);
   await expectWhole(whole, FRAMES);
   expect(await jobsOf(server, sending.id)).toMatchObject({ copy: 'succeeded' });
-}, 120_000);
+});
 
 it('leaves nothing of an upload that is terminated', async () => {
   const sending = await begin([server], files['fragmented.mp4']!, { watchWhileUploading: 'true' });
@@ -123,7 +122,7 @@ it('leaves nothing of an upload that is terminated', async () => {
     outputs: [],
     playback: null,
   });
-}, 120_000);
+});
 
 it('leaves nothing of an upload that is not what was promised', async () => {
   const bytes = files['faststart.mp4']!;
@@ -140,7 +139,7 @@ it('leaves nothing of an upload that is not what was promised', async () => {
   await eventually(async () => (await jobsOf(server, sending.id)).discard === 'succeeded');
   expect(await stored(sending.id)).toEqual([]);
   expect(await getMedia(server, sending.id)).toMatchObject({ status: 'failed', outputs: [], playback: null });
-}, 120_000);
+});
 
 it('leaves nothing of an upload whose rest is broken', async () => {
   const bytes = Buffer.from(files['a.mkv']!);
@@ -154,7 +153,7 @@ it('leaves nothing of an upload whose rest is broken', async () => {
   await eventually(async () => (await jobsOf(server, sending.id)).tidy === 'succeeded');
   // The source of a failed media stays, to be looked at.
   expect((await stored(sending.id)).map((path) => basename(path))).toEqual(['source']);
-}, 120_000);
+});
 
 it('goes on after kill -9', async () => {
   const sending = await begin([server], files['faststart.mp4']!, { watchWhileUploading: 'true' });
@@ -176,4 +175,4 @@ it('goes on after kill -9', async () => {
   await eventually(async () => (await readdir(join(server.dataDir, 'scratch'))).length === 0);
   const folders = new Set((await stored(sending.id)).map((path) => path.split(sending.id)[1]!.split('/')[1]));
   expect(folders.size).toBe(4); // the source, its copy, the ladder that took its place, the poster
-}, 120_000);
+});
