@@ -32,7 +32,7 @@ inChromium('the upload page', () => {
     folder = await openFolder();
     browser = await launchChromium();
     [server, film, large] = await Promise.all([
-      startServer(),
+      startServer({ KEEP_COPY: 'off' }), // there is something to encode
       makeFilm(join(folder.path, 'film.mp4'), 6),
       makeFilm(join(folder.path, 'large.mp4'), 2, 3_000_000),
     ]);
