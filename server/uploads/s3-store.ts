@@ -134,8 +134,9 @@ export class S3Store extends LedgerStore {
     const { upload } = lease;
     const { offset, tailSize, length } = upload;
     const { first, last } = await outerParts(this.ctx.db, upload.id);
-    const { maxSize } = this.ctx.config.uploads;
-    const partSize = first?.size ?? partSizeFor(length ?? maxSize, this.ctx.config.uploads.partSize);
+    const { maxSize, partSize: preferred } = this.ctx.config.uploads;
+    // Before its length was declared, an upload may have got a tail that is longer than its parts would be now.
+    const partSize = first?.size ?? Math.max(partSizeFor(length ?? maxSize, preferred), tailSize + 1);
     const { expected } = body;
     const writer = new PartWriter({
       ...{ partSize, expected, headSize: tailSize, buffers: this.#buffers, commit },
