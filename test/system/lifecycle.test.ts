@@ -87,7 +87,7 @@ describe('an encode', () => {
   it.each(['SIGTERM', 'SIGKILL'] as const)(
     'goes on after %s, and no FFmpeg outlives the server',
     async (signal) => {
-      server = await startServer({ JOB_LEASE: '10s', LADDER: '360' });
+      server = await startServer({ JOB_LEASE: '10s', LADDER: '360', CHUNK_SECONDS: '0' });
       const path = await makeMedia('long.mp4', [
         ...['-f', 'lavfi', '-i', 'testsrc2=size=1280x720:rate=50:duration=30'],
         ...['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p'],
