@@ -11,12 +11,23 @@ import Hls, {
 
 /** Seconds of the old that are kept ahead, so that the new has time to come: a segment (6.5 s at most) and some. */
 const KEPT_AHEAD = 9;
+/** A segment of the new that ends behind this many seconds begins behind what plays: a segment and a bit. */
+const ENOUGH_AHEAD = 7;
+/** Sound and picture don't end at the very same moment. */
+const SEAM = 0.1;
 /** Seconds before the end of the film where it isn't worth it. */
 const LAST = 12;
 
-/** True when there is something to hand over, and enough of the film left to do it for. */
+/**
+ * True when there is something to hand over, and enough of the film left to do it for; and what is loaded ahead plays
+ * on meanwhile, or there is nothing to lose.
+ */
 export const mayHandOver = (video: HTMLVideoElement): boolean =>
-  video.readyState > 0 && !video.seeking && video.duration - video.currentTime > LAST;
+  video.readyState > 0 &&
+  !video.seeking &&
+  video.duration - video.currentTime > LAST &&
+  (bufferedTo(video) - video.currentTime >= ENOUGH_AHEAD ||
+    video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA);
 
 export interface Handover {
   video: HTMLVideoElement;
@@ -48,7 +59,7 @@ export async function handOver(handover: Handover, signal: AbortSignal): Promise
     next.loadLevel = handover.chooseLevel(next.levels.map(({ height }) => height));
     next.trigger(Events.INIT_PTS_FOUND, handover.timeline);
     const prepared = firstSegment(next, signal);
-    next.startLoad(Math.min(video.currentTime + KEPT_AHEAD, bufferedTo(video)), true);
+    next.startLoad(Math.min(video.currentTime + KEPT_AHEAD, bufferedTo(video) + SEAM), true);
     const start = await prepared;
     from.stopLoad();
     await forget(from, Math.max(start, video.currentTime + 0.5), signal);

@@ -150,7 +150,7 @@ class HlsPlayer implements Playing {
 }
 
 /** When another moment may have come. */
-const MOMENTS = ['loadedmetadata', 'timeupdate', 'seeked', 'playing', 'pause'];
+const MOMENTS = ['loadedmetadata', 'timeupdate', 'progress', 'seeked', 'playing', 'waiting', 'pause'];
 
 function anyEvent(video: HTMLVideoElement, names: string[], signal: AbortSignal): Promise<void> {
   const done = new AbortController();

@@ -13,7 +13,7 @@ import { inChromium, launchChromium } from './chromium.ts';
 import { openFolder, openLoggedIn, player } from './page.ts';
 import { record } from './watching.ts';
 
-const SECONDS = 28;
+const SECONDS = 34;
 let browser: Browser;
 let ffmpeg: SlowFfmpeg;
 let server: TestServer;
