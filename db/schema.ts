@@ -75,7 +75,7 @@ export interface UploadTable {
   key: string;
   /** Multipart upload id on S3; null on disk. */
   storageId: string | null;
-  /** JSON of `TailPiece[]` (server/uploads/tail.ts): where the bytes after the last whole part are (S3); null when there are none. */
+  /** JSON of `TailPiece[]` (server/uploads/s3/tail.ts): where the bytes after the last whole part are (S3); null when there are none. */
   tail: string | null;
   /** Their number. */
   tailSize: number;

@@ -1,6 +1,6 @@
 import { type JobError } from '../jobs/job.ts';
 import { encodeFailure, refuse, stepFailure } from './failures.ts';
-import { ToolError, type ToolEnd } from './spawn.ts';
+import { ToolError, type ToolEnd } from './ffmpeg/spawn.ts';
 
 const tool = (end: ToolEnd, status: string, log = '') => new ToolError('ffmpeg', end, status, log);
 

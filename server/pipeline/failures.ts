@@ -1,7 +1,7 @@
 /** What went wrong, as a job failure: a stable code, a sentence for people, and whether trying again can help. */
 import { isOutage } from '../errors.ts';
 import { JobError } from '../jobs/job.ts';
-import { ToolError } from './spawn.ts';
+import { ToolError } from './ffmpeg/spawn.ts';
 
 /** The source is at fault: trying again can't help. */
 export const refuse = (code: string, message: string, log?: string): JobError =>

@@ -1,6 +1,6 @@
 /** What attempts take of a machine, estimated from above: for admission.ts. Pure. */
 import type { Source } from '../media/source.ts';
-import type { Rung } from './ladder.ts';
+import type { Rung } from './encode/ladder.ts';
 
 /** What one attempt takes, at most. */
 export interface Needs {

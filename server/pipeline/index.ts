@@ -2,13 +2,13 @@
 import type { Context } from '../context.ts';
 import type { Task } from '../jobs/job.ts';
 import { STEPS } from './advance.ts';
-import type { Arriving } from './arrival.ts';
-import { earlyTask as followUploads } from './early.ts';
-import { createFfmpeg, type Ffmpeg } from './ffmpeg.ts';
+import type { Arriving } from './early/arrival.ts';
+import { earlyTask as followUploads } from './early/early.ts';
+import { createFfmpeg, type Ffmpeg } from './ffmpeg/ffmpeg.ts';
 import { keptSources, taskOf } from './runner.ts';
 
 export { advance, failMedia, mediaFailed } from './advance.ts';
-export { EARLY, addEarly, findEarly } from './early-job.ts';
+export { EARLY, addEarly, findEarly } from './early/job.ts';
 export { cleanScratch } from './scratch.ts';
 
 /** One per context: it finds out once how FFmpeg can be confined here. */

@@ -8,9 +8,9 @@ import { ObjectMissingError } from '../storage/storage.ts';
 import { advance } from './advance.ts';
 import { needsOf, reserve } from './admission.ts';
 import { refuse, stepFailure } from './failures.ts';
-import type { Ffmpeg } from './ffmpeg.ts';
+import type { Ffmpeg } from './ffmpeg/ffmpeg.ts';
 import type { Needs } from './footprint.ts';
-import { KeptSources } from './kept-sources.ts';
+import { KeptSources } from './source/kept-sources.ts';
 import { withScratch } from './scratch.ts';
 import type { Step, StepContext } from './step.ts';
 

@@ -13,7 +13,7 @@ import type { Commit, JobProgress } from '../jobs/job.ts';
 import type { Config } from '../config.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Logger } from '../telemetry.ts';
-import type { Ffmpeg } from './ffmpeg.ts';
+import type { Ffmpeg } from './ffmpeg/ffmpeg.ts';
 import type { Needs } from './footprint.ts';
 
 export interface StepContext {

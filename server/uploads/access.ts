@@ -4,7 +4,7 @@ import { owns } from '../auth/principal.ts';
 import { AppError, notFound } from '../errors.ts';
 import { methodOf, type Exchange } from './exchange.ts';
 import type { UploadHooks } from './hooks.ts';
-import { assertStanding, findUpload, type UploadStanding } from './ledger.ts';
+import { assertStanding, findUpload, type UploadStanding } from './ledger/ledger.ts';
 
 /** Finds the upload a request is about and notes it in the exchange. Throws 401, 403, 404 and 410. */
 export type Authorize = (exchange: Exchange, id: string) => Promise<UploadStanding>;

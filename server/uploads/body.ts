@@ -1,9 +1,9 @@
 /** The bytes of a request, read straight from the socket's buffers: nothing is copied, and a slow store slows the client. */
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '../errors.ts';
-import { LeaseLostError } from './ledger.ts';
+import { LeaseLostError } from './ledger/ledger.ts';
 import type { BodyDigest } from './digest.ts';
-import type { LeaseEnd } from './leases.ts';
+import type { LeaseEnd } from './ledger/leases.ts';
 
 /**
  * complete:  the client sent all it wanted to send

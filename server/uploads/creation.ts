@@ -9,7 +9,7 @@ import { sourceKey } from '../storage/storage.ts';
 import { claimPartials, earlierFinal, extraBytes, readConcat, type Concat } from './concatenation.ts';
 import { header, type Exchange } from './exchange.ts';
 import type { UploadHooks } from './hooks.ts';
-import type { Lease, Leases } from './leases.ts';
+import type { Lease, Leases } from './ledger/leases.ts';
 import {
   assertStanding,
   findByIdempotencyKey,
@@ -17,7 +17,7 @@ import {
   insertUpload,
   isRepeatedCreation,
   isWhole,
-} from './ledger.ts';
+} from './ledger/ledger.ts';
 import { describeFile, parseMetadata, type FileDescription } from './metadata.ts';
 import { bad, keyReused, tooLarge } from './problems.ts';
 import { claimQuota, quotaFor } from './quota.ts';

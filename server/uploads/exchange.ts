@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { UploadRow } from '../../db/schema.ts';
 import type { Principal } from '../auth/principal.ts';
 import type { AppError } from '../errors.ts';
-import type { UploadStanding } from './ledger.ts';
+import type { UploadStanding } from './ledger/ledger.ts';
 import type { AddressedRequest } from './location.ts';
 
 export interface Exchange {

@@ -10,7 +10,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { UploadRow } from '../../db/schema.ts';
 import type { Logger } from '../telemetry.ts';
-import type { Lease, Leases } from './leases.ts';
+import type { Lease, Leases } from './ledger/leases.ts';
 
 export interface Joining {
   leases: Leases;

@@ -6,8 +6,8 @@ import { PrefixEnded } from '../errors.ts';
 import { DiskStorage } from '../storage/disk.ts';
 import { S3Storage } from '../storage/s3.ts';
 import type { Storage } from '../storage/storage.ts';
-import { diskReader } from './disk-prefix.ts';
-import { NoCopy, s3Reader } from './part-copies.ts';
+import { diskReader } from './disk/prefix.ts';
+import { NoCopy, s3Reader } from './s3/part-copies.ts';
 
 export interface PrefixOptions {
   signal: AbortSignal;

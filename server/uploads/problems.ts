@@ -1,7 +1,7 @@
 /** Whatever goes wrong in an upload -> the one error a client sees. Clients retry 409, 423 and 5xx, and nothing else. */
 import { ERRORS } from '@tus/server';
 import { AppError, notFound } from '../errors.ts';
-import { LeaseLostError } from './ledger.ts';
+import { LeaseLostError } from './ledger/ledger.ts';
 
 type TusError = (typeof ERRORS)[keyof typeof ERRORS];
 

@@ -8,7 +8,7 @@ import { emit } from '../events/events.ts';
 import { assertWhole, type RequestBody } from './body.ts';
 import { advanceFinal, assertUnused, endPartials, partialsOf } from './concatenation.ts';
 import type { UploadHooks } from './hooks.ts';
-import type { Lease, Leases } from './leases.ts';
+import type { Lease, Leases } from './ledger/leases.ts';
 import { inTime, joinInTime } from './joining.ts';
 import {
   assertUnended,
@@ -18,7 +18,7 @@ import {
   isPastExpiry,
   isWhole,
   type LedgerChanges,
-} from './ledger.ts';
+} from './ledger/ledger.ts';
 import { assembling, tooLarge } from './problems.ts';
 import { currentExchange } from './exchange.ts';
 import { quotaExceeded, quotaFor, quotaLeft } from './quota.ts';

@@ -1,7 +1,7 @@
 /** What requests left behind: finishes that a crash cut off, uploads nobody went on with, bytes nobody knows. */
 import { transact } from '../../db/transaction.ts';
-import type { Leases } from './leases.ts';
-import { expiredUploads, unfinishedFinishes } from './ledger.ts';
+import type { Leases } from './ledger/leases.ts';
+import { expiredUploads, unfinishedFinishes } from './ledger/ledger.ts';
 import type { LedgerStore } from './store.ts';
 
 /** Uploads looked at in one sweep; the rest waits for the next. */

@@ -2,7 +2,7 @@
 import request from 'supertest';
 import type { UploadRow } from '../../db/schema.ts';
 import { transact } from '../../db/transaction.ts';
-import { insertUpload } from '../../server/uploads/ledger.ts';
+import { insertUpload } from '../../server/uploads/ledger/ledger.ts';
 import { makeMedia, openTestApp, type TestApp } from './app.ts';
 
 let test: TestApp;

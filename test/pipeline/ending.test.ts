@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { loadConfig } from '../../server/config.ts';
-import { createFfmpeg, type FfmpegRun } from '../../server/pipeline/ffmpeg.ts';
-import { spawnTool, ToolError } from '../../server/pipeline/spawn.ts';
+import { createFfmpeg, type FfmpegRun } from '../../server/pipeline/ffmpeg/ffmpeg.ts';
+import { spawnTool, ToolError } from '../../server/pipeline/ffmpeg/spawn.ts';
 import { makeClip } from '../media.ts';
 import { processesWith } from '../processes.ts';
 

@@ -2,8 +2,8 @@
 import { execa } from 'execa';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createFfmpeg } from '../../server/pipeline/ffmpeg.ts';
-import { ToolError } from '../../server/pipeline/spawn.ts';
+import { createFfmpeg } from '../../server/pipeline/ffmpeg/ffmpeg.ts';
+import { ToolError } from '../../server/pipeline/ffmpeg/spawn.ts';
 import { makeClip, makeMedia } from '../media.ts';
 import type { Bench } from './harness.ts';
 import { CANARY, setTrap, type Trap } from './trap.ts';

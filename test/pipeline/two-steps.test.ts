@@ -7,7 +7,7 @@ import { segmentsOf } from '../../server/media/growing.ts';
 import type { Source } from '../../server/media/source.ts';
 import { playlistOf } from '../../server/hls/media-playlist.ts';
 import type { HlsDetails } from '../../server/hls/model.ts';
-import { needsFirst } from '../../server/pipeline/ladder.ts';
+import { needsFirst } from '../../server/pipeline/encode/ladder.ts';
 import { decodeErrors, makeMedia } from '../media.ts';
 import { slowFfmpeg, type SlowFfmpeg } from '../slow-ffmpeg.ts';
 import { openBench, type Bench } from './harness.ts';

@@ -5,9 +5,9 @@ import { pino } from 'pino';
 import { openDatabase, type Db } from '../../db/dialect.ts';
 import { transact } from '../../db/transaction.ts';
 import { newId } from '../../server/ids.ts';
-import { createHolderNames } from '../../server/uploads/holder.ts';
-import { Leases, type LeaseOptions } from '../../server/uploads/leases.ts';
-import { commit, insertUpload, LeaseLostError } from '../../server/uploads/ledger.ts';
+import { createHolderNames } from '../../server/uploads/ledger/holder.ts';
+import { Leases, type LeaseOptions } from '../../server/uploads/ledger/leases.ts';
+import { commit, insertUpload, LeaseLostError } from '../../server/uploads/ledger/ledger.ts';
 import { DIALECTS, openTestDatabase, type TestDatabase } from '../databases.ts';
 
 const never: LeaseOptions = { pollMs: 1_000_000 };

@@ -2,7 +2,7 @@
 import { CreateMultipartUploadCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { randomBytes } from 'node:crypto';
 import type { S3Storage } from '../../server/storage/s3.ts';
-import { piecesOf } from '../../server/uploads/tail.ts';
+import { piecesOf } from '../../server/uploads/s3/tail.ts';
 import { startFaultProxy, type Fault, type FaultProxy, type S3Call } from './fault-proxy.ts';
 import { createUpload, offsetOf, openGround, patch, sha256, startEngine, tus } from './harness.ts';
 import type { Engine, Ground } from './harness.ts';

@@ -1,10 +1,10 @@
 /** A part of a long stream: a stretch of its picture, or its sounds. See parts.ts. */
 import { hlsOutputs, type HlsOutput, type NewSegment } from '../../media/growing.ts';
 import type { Source } from '../../media/source.ts';
-import { encodeChunk, encodeSounds, type Grow } from '../encode-chunk.ts';
+import { encodeChunk, encodeSounds, type Grow } from '../parts/encode-chunk.ts';
 import { encoding } from '../footprint.ts';
-import { rungsOf, type Rung } from '../ladder.ts';
-import { addToOpened, giveUpParts, openedOutput, type PartPayload } from '../parts.ts';
+import { rungsOf, type Rung } from '../encode/ladder.ts';
+import { addToOpened, giveUpParts, openedOutput, type PartPayload } from '../parts/parts.ts';
 import type { Step, StepContext } from '../step.ts';
 
 export const chunkStep: Step = {

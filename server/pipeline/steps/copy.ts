@@ -1,12 +1,12 @@
 /** The source's own picture, cut at its key frames without encoding: it plays within seconds of the last byte. */
-import { refuseUnfit, segmentCheck, Unfit } from '../copying.ts';
-import { planCopy } from '../encode.ts';
-import { runPlan } from '../encode-stream.ts';
+import { refuseUnfit, segmentCheck, Unfit } from '../encode/copying.ts';
+import { planCopy } from '../encode/encode.ts';
+import { runPlan } from '../output/encode-stream.ts';
 import { saidNo } from '../failures.ts';
 import { remuxing } from '../footprint.ts';
-import { copyable, isKept, keepsSound, mayKeep } from '../fitness.ts';
+import { copyable, isKept, keepsSound, mayKeep } from '../encode/fitness.ts';
 import type { MediaState, Step } from '../step.ts';
-import { stream } from '../stream.ts';
+import { stream } from '../output/stream.ts';
 
 export const copyStep: Step = {
   name: 'copy',

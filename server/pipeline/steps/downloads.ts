@@ -5,11 +5,17 @@ import { TIME_OFFSET } from '../../hls/time.ts';
 import type { HlsDetails } from '../../media/output.ts';
 import { encodeFailure, refuse } from '../failures.ts';
 import { holding } from '../footprint.ts';
-import { rungsOf } from '../ladder.ts';
-import { percentOf } from '../progress.ts';
-import { publish } from '../publish.ts';
+import { rungsOf } from '../encode/ladder.ts';
+import { percentOf } from '../ffmpeg/progress.ts';
+import { publish } from '../output/publish.ts';
 import type { Step, StepContext } from '../step.ts';
-import { fetchRendition, isStored, storedRendition, storedStream, type StoredStream } from '../stored.ts';
+import {
+  fetchRendition,
+  isStored,
+  storedRendition,
+  storedStream,
+  type StoredStream,
+} from '../output/stored.ts';
 
 export const mp4Step: Step = {
   name: 'mp4',

@@ -1,8 +1,8 @@
 /** The lowest rung alone, with every sound: it plays seconds after the last byte, while the ladder takes its time. */
-import { encodeStream } from '../encode-stream.ts';
+import { encodeStream } from '../output/encode-stream.ts';
 import { encoding } from '../footprint.ts';
-import { needsFirst, rungsOf } from '../ladder.ts';
-import { inParts } from '../open-parts.ts';
+import { needsFirst, rungsOf } from '../encode/ladder.ts';
+import { inParts } from '../parts/open-parts.ts';
 import type { Step } from '../step.ts';
 import { mayCopy } from './copy.ts';
 

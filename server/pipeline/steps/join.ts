@@ -3,10 +3,10 @@ import { iframePlaylistOf, iframeRatesOf, playlistOf, ratesOf } from '../../hls/
 import type { HlsDetails, StoredSegment } from '../../hls/model.ts';
 import { segmentsOf, type HlsOutput } from '../../media/growing.ts';
 import { publishOutput } from '../../media/output.ts';
-import { refuseShort } from '../encode-stream.ts';
-import { supersedeOthers } from '../supersede.ts';
-import { openedOutput, type PartPayload } from '../parts.ts';
-import { TYPES } from '../publish.ts';
+import { refuseShort } from '../output/encode-stream.ts';
+import { supersedeOthers } from '../output/supersede.ts';
+import { openedOutput, type PartPayload } from '../parts/parts.ts';
+import { TYPES } from '../output/publish.ts';
 import type { Step, StepContext } from '../step.ts';
 
 export const joinStep: Step = {

@@ -1,13 +1,13 @@
 /** Every rung from one decode, and every sound: or what `first`, or a copy as the top rung, has left to do. */
 import { JobPostponed } from '../../jobs/job.ts';
 import { hlsOutputs } from '../../media/growing.ts';
-import { encodeStream } from '../encode-stream.ts';
+import { encodeStream } from '../output/encode-stream.ts';
 import { encoding } from '../footprint.ts';
-import { needsFirst, rungsOf } from '../ladder.ts';
-import { inParts } from '../open-parts.ts';
-import { partsOf } from '../parts.ts';
+import { needsFirst, rungsOf } from '../encode/ladder.ts';
+import { inParts } from '../parts/open-parts.ts';
+import { partsOf } from '../parts/parts.ts';
 import type { MediaState, Step } from '../step.ts';
-import { foundation, missingRungs, supersedeOthers } from '../supersede.ts';
+import { foundation, missingRungs, supersedeOthers } from '../output/supersede.ts';
 import { mayCopy } from './copy.ts';
 
 export const ladderStep: Step = {

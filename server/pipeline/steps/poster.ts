@@ -7,8 +7,8 @@ import type { PosterDetails } from '../../media/output.ts';
 import type { Source, SourceVideo } from '../../media/source.ts';
 import { encodeFailure, refuse } from '../failures.ts';
 import { decoding } from '../footprint.ts';
-import { plainPicture } from '../filters.ts';
-import { publish } from '../publish.ts';
+import { plainPicture } from '../encode/filters.ts';
+import { publish } from '../output/publish.ts';
 import type { Step, StepContext } from '../step.ts';
 
 export const posterStep: Step = {

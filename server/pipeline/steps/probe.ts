@@ -13,14 +13,14 @@ import {
   type Probed,
   type ProbedStream,
   type Span,
-} from '../describe.ts';
+} from '../source/describe.ts';
 import { encodeFailure, refuse } from '../failures.ts';
-import { scanPackets, type StreamScan } from '../scan.ts';
-import { readHead, sniff } from '../sniff.ts';
-import { ToolError } from '../spawn.ts';
+import { scanPackets, type StreamScan } from '../source/scan.ts';
+import { readHead, sniff } from '../source/sniff.ts';
+import { ToolError } from '../ffmpeg/spawn.ts';
 import type { Step, StepContext } from '../step.ts';
-import { headerSpan, longestHole, needsScan, scannedSpan, withTiming } from '../timing.ts';
-import { missingBytes } from '../truncation.ts';
+import { headerSpan, longestHole, needsScan, scannedSpan, withTiming } from '../source/timing.ts';
+import { missingBytes } from '../source/truncation.ts';
 
 export const probeStep: Step = {
   name: 'probe',

@@ -5,12 +5,18 @@ import sharp from 'sharp';
 import { TIME_OFFSET } from '../../hls/time.ts';
 import type { StoryboardDetails } from '../../media/output.ts';
 import { encodeFailure, refuse } from '../failures.ts';
-import { publish } from '../publish.ts';
+import { publish } from '../output/publish.ts';
 import { holding } from '../footprint.ts';
-import { rungsOf } from '../ladder.ts';
+import { rungsOf } from '../encode/ladder.ts';
 import type { Step, StepContext } from '../step.ts';
-import { fetchRendition, isStored, storedRendition, storedStream, type StoredSegment } from '../stored.ts';
-import { nearestBefore, planStoryboard, sheetOf, storyboardVtt } from '../storyboard.ts';
+import {
+  fetchRendition,
+  isStored,
+  storedRendition,
+  storedStream,
+  type StoredSegment,
+} from '../output/stored.ts';
+import { nearestBefore, planStoryboard, sheetOf, storyboardVtt } from '../extras/storyboard.ts';
 
 export const storyboardStep: Step = {
   name: 'storyboard',

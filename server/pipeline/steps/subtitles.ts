@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import type { SubtitleTrack } from '../../media/output.ts';
 import type { Source, SourceSubtitles } from '../../media/source.ts';
 import { encodeFailure } from '../failures.ts';
-import { publish } from '../publish.ts';
+import { publish } from '../output/publish.ts';
 import type { Step, StepContext } from '../step.ts';
 import { labels } from '../../hls/labels.ts';
-import { cleanVtt, MAX_VTT_BYTES } from '../vtt.ts';
+import { cleanVtt, MAX_VTT_BYTES } from '../extras/vtt.ts';
 
 export const subtitlesStep: Step = {
   name: 'subtitles',

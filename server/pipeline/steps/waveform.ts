@@ -3,9 +3,9 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeFailure, refuse } from '../failures.ts';
 import { holding } from '../footprint.ts';
-import { publish } from '../publish.ts';
+import { publish } from '../output/publish.ts';
 import type { Step, StepContext } from '../step.ts';
-import { fetchRendition, isStored, storedRendition, storedStream } from '../stored.ts';
+import { fetchRendition, isStored, storedRendition, storedStream } from '../output/stored.ts';
 
 export const waveformStep: Step = {
   name: 'waveform',

@@ -7,7 +7,7 @@ import type { UploadRow } from '../../../db/schema.ts';
 import { AppError, notFound } from '../../errors.ts';
 import { methodOf, withExchange, type Exchange } from '../exchange.ts';
 import type { Engine } from '../handlers.ts';
-import type { Lease } from '../leases.ts';
+import type { Lease } from '../ledger/leases.ts';
 import { locationOf, uploadIdOf } from '../location.ts';
 import { toAppError } from '../problems.ts';
 import type { Answer } from '../response.ts';

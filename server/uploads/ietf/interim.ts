@@ -1,6 +1,6 @@
 /** 104 (Upload Resumption Supported): interim responses, before and while the body is taken. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Hold } from '../ledger.ts';
+import type { Hold } from '../ledger/ledger.ts';
 import type { Dialect } from './dialect.ts';
 
 const EVERY_MS = 1_000;

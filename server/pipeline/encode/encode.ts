@@ -1,0 +1,205 @@
+/** FFmpeg commands of streams: one decode, every rung and every sound; or no decode at all. Pure. */
+import type { Config } from '../../config.ts';
+import { SEGMENT_SECONDS } from '../../hls/media-playlist.ts';
+import { TIME_OFFSET } from '../../hls/time.ts';
+import type { Source, SourceAudio, SourceVideo } from '../../media/source.ts';
+import { rangeFilters, seekOptions, type Chunk } from '../parts/chunks.ts';
+import { PIECE_SECONDS } from './cuts.ts';
+import { evenPictures, plainPicture, plainSound, scaled } from './filters.ts';
+import { frameRate as constantRate, timescale, type FrameRate, type Rung } from './ladder.ts';
+
+const KEY_FRAME_SECONDS = 2;
+/** Of a source's own picture: short enough to make segments of the right length of them. */
+const COPY_PIECE_SECONDS = 1;
+/** FFmpeg cuts at the first key frame after that: at each, also where the first one of a chunk came late. */
+const CHUNK_PIECE_SECONDS = 1;
+const CRF = '22';
+const AUDIO_BITRATE = 128_000;
+
+export interface Output {
+  options: string[];
+  path: string;
+}
+
+export interface PlannedVideo {
+  name: string;
+  width: number;
+  height: number;
+  frameRate: number;
+  /** Bits per second, until it can be measured. */
+  maxRate: number;
+}
+
+export interface PlannedAudio {
+  name: string;
+  source: SourceAudio;
+  maxRate: number;
+}
+
+/** Each rendition gets a folder of its name below `root`, with init.mp4, pieces and FFmpeg's index.m3u8. */
+export interface StreamPlan {
+  root: string;
+  inputOptions: string[];
+  globalOptions: string[];
+  outputs: Output[];
+  video: PlannedVideo[];
+  audio: PlannedAudio[];
+  /** Pictures are cut where the source has its key frames. */
+  free?: boolean;
+}
+
+const ROOT = 'hls';
+
+/** What a job encodes. */
+export interface Wanted {
+  /** The largest first; empty without video. */
+  rungs: readonly Rung[];
+  rate: FrameRate;
+  /** With every sound. */
+  audio: boolean;
+  /** Of the picture, only this stretch. */
+  chunk?: Chunk;
+}
+
+/** RFC 6381, of the sounds we encode. */
+export const AAC_LC = 'mp4a.40.2';
+
+type Settings = Pick<Config['encoding'], 'preset' | 'threads'>;
+
+/** Plans to encode rungs, and every sound. */
+export function planEncode(source: Source, wanted: Wanted, settings: Settings): StreamPlan {
+  const { rungs, rate, chunk } = wanted;
+  const audio = wanted.audio ? source.audio.map(plannedAudio) : [];
+  // A sound of its own lasts as long as it lasts; silence is only added beside a picture.
+  const soundDuration = source.video ? source.duration : undefined;
+  return {
+    root: ROOT,
+    // Calls and broadcasts change their size on the way: the scaler takes that, a new graph would start at time 0.
+    inputOptions: [
+      ...(source.video ? [`-reinit_filter:${source.video.index}`, '0'] : []),
+      ...threads(settings),
+      ...(chunk ? seekOptions(chunk, rate) : []),
+    ],
+    globalOptions:
+      source.video && rungs.length
+        ? [
+            ...(settings.threads ? ['-filter_complex_threads', String(settings.threads)] : []),
+            ...['-filter_complex', pictureGraph(source, source.video, wanted)],
+          ]
+        : [],
+    outputs: [
+      ...rungs.map((rung, n) => {
+        const options = [...picture(rung, n, wanted, settings.preset), ...threads(settings)];
+        const seconds = chunk ? CHUNK_PIECE_SECONDS : PIECE_SECONDS;
+        return hlsOutput(rung.name, options, { seconds, ticks: timescale(rate) });
+      }),
+      ...audio.map(({ name, source: track }) => hlsOutput(name, sound(track, soundDuration))),
+    ],
+    video: rungs.map(({ name, width, height, maxRate }) => ({
+      ...{ name, width, height, maxRate },
+      frameRate: Math.round(rate.value * 1000) / 1000,
+    })),
+    audio,
+  };
+}
+
+/**
+ * Plans to cut the source's own picture at its key frames; sounds are taken over as they are where that is possible.
+ * What may be kept is cut finely, to be joined to segments of the right length.
+ */
+export function planCopy(
+  source: Source,
+  video: SourceVideo,
+  keepsSound: (a: SourceAudio) => boolean,
+  kept: boolean,
+): StreamPlan {
+  const { width, height, frameRate } = video;
+  const name = `v${Math.min(width, height)}`;
+  const audio = source.audio.map(plannedAudio);
+  const soundOf = (track: SourceAudio): string[] =>
+    keepsSound(track) ? ['-map', `0:${track.index}`, '-c:a', 'copy'] : sound(track, source.duration);
+  return {
+    root: ROOT,
+    inputOptions: [],
+    globalOptions: [],
+    outputs: [
+      hlsOutput(name, ['-map', `0:${video.index}`, '-c:v', 'copy'], {
+        seconds: kept ? COPY_PIECE_SECONDS : SEGMENT_SECONDS,
+        ticks: timescale(constantRate(video)),
+      }),
+      ...audio.map((a) => hlsOutput(a.name, soundOf(a.source))),
+    ],
+    video: [{ name, width, height, frameRate, maxRate: source.bitrate ?? 0 }],
+    audio,
+    free: true,
+  };
+}
+
+const plannedAudio = (source: SourceAudio, n: number): PlannedAudio => ({
+  name: `a${n}`,
+  source,
+  maxRate: AUDIO_BITRATE * 1.1,
+});
+
+/** `[0:0]…,split=2[v0][s1];[s1]scale=…[v1]`: the source is made plain once, smaller rungs are scaled from the top one. */
+function pictureGraph(source: Source, video: SourceVideo, { rungs, rate, chunk }: Wanted): string {
+  const [top, ...smaller] = rungs;
+  if (!top) throw new Error('a ladder has at least one rung');
+  const even = evenPictures(video, rate.text, source.duration);
+  // Only the last chunk is held until the sound ends.
+  const range = chunk
+    ? [...(chunk.endFrame === undefined ? even : even.slice(0, 1)), ...rangeFilters(chunk)]
+    : even;
+  const chain = [...plainPicture(video, top), ...range];
+  const pads = ['[v0]', ...smaller.map((_, n) => `[s${n + 1}]`)].join('');
+  return [
+    `[0:${video.index}]${chain.join(',')},split=${rungs.length}${pads}`,
+    ...smaller.map((rung, n) => `[s${n + 1}]${scaled(rung)},setsar=1[v${n + 1}]`),
+  ].join(';');
+}
+
+/** H.264 with closed groups of pictures that begin at the same times on all rungs, whatever the rate. */
+function picture(rung: Rung, n: number, { rate, chunk }: Wanted, preset: string): string[] {
+  const everything = Math.ceil(rate.value * KEY_FRAME_SECONDS) * 2; // never reached: key frames go by time
+  return [
+    ...['-map', `[v${n}]`, '-c:v', 'libx264', '-preset', preset, '-profile:v', 'high', '-pix_fmt', 'yuv420p'],
+    ...['-crf', CRF, '-maxrate', String(rung.maxRate), '-bufsize', String(rung.bufferSize)],
+    // FFmpeg counts `t` from the first frame, key frames of chunks by the time in the whole.
+    ...['-force_key_frames', `expr:gte(t,n_forced*${KEY_FRAME_SECONDS}${late(chunk)})`],
+    ...['-g', String(everything), '-sc_threshold', '0', '-flags', '+cgop', '-fps_mode', 'passthrough'],
+  ];
+}
+
+const late = (chunk: Chunk | undefined): string =>
+  chunk && chunk.lateness > 0 ? `-${chunk.lateness.toFixed(9)}` : '';
+
+const threads = ({ threads: count }: Settings): string[] => (count ? ['-threads', String(count)] : []);
+
+const sound = (audio: SourceAudio, duration: number | undefined): string[] => [
+  ...['-map', `0:${audio.index}`, '-af', plainSound(audio, duration).join(',')],
+  ...['-c:a', 'aac', '-b:a', String(AUDIO_BITRATE)],
+];
+
+/**
+ * CMAF pieces, which can be read as soon as index.m3u8 names them. The encoder's priming samples lie before time 0,
+ * where FFmpeg would shift them to 0 and play the sound 21 to 45 ms early. So every output starts at 10 s and writes
+ * its true time stamps (frag_discont).
+ */
+function hlsOutput(
+  name: string,
+  options: string[],
+  { seconds = PIECE_SECONDS, ticks }: { seconds?: number; ticks?: number } = {},
+): Output {
+  const folder = `${ROOT}/${name}`;
+  const segment = ['movflags=+frag_discont', ...(ticks ? [`video_track_timescale=${ticks}`] : [])].join(':');
+  return {
+    options: [
+      ...options,
+      ...['-output_ts_offset', String(TIME_OFFSET), '-f', 'hls', '-hls_time', String(seconds)],
+      ...['-hls_playlist_type', 'event', '-hls_segment_type', 'fmp4', '-hls_fmp4_init_filename', 'init.mp4'],
+      ...['-hls_segment_options', segment, '-hls_flags', 'temp_file', '-start_number', '1'],
+      ...['-hls_segment_filename', `${folder}/%05d.m4s`],
+    ],
+    path: `${folder}/index.m3u8`,
+  };
+}

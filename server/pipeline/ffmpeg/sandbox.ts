@@ -1,0 +1,179 @@
+/**
+ * The walls around FFmpeg: what a hostile file can reach if it takes over a decoder.
+ *
+ * - bwrap: bubblewrap, with no network, no other processes, no capabilities, and no files but FFmpeg's own
+ *   libraries, the one source (read-only) and one scratch folder. Where the system forbids user namespaces
+ *   there is `none`: then the flags of flags.ts are all there is, and /readyz says so.
+ * - prlimit: memory, processor time, size of one file, no core dumps; behind bubblewrap also the number of threads.
+ * - setpriv: without bubblewrap, the kernel kills FFmpeg when we die (bubblewrap does that itself), and a server that runs
+ *   as root gives FFmpeg another user: privileges.ts.
+ * - nice: requests are answered first.
+ */
+import { execa } from 'execa';
+import { access, constants, realpath } from 'node:fs/promises';
+import { availableParallelism, release } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import type { Config } from '../../config.ts';
+import { AS_NOBODY, yieldTo } from './privileges.ts';
+
+export type SandboxKind = 'bwrap' | 'none';
+
+export interface Confinement {
+  kind: SandboxKind;
+  /** Words to put before a command; each program runs what follows it. */
+  nice: readonly string[];
+  /** prlimit and what is the same for every run; empty where it doesn't work. */
+  limits: readonly string[];
+  /** Behind bubblewrap. */
+  inside: readonly string[];
+  /** Without bubblewrap. */
+  setpriv: readonly string[];
+  /** setpriv can give up root. */
+  yields: boolean;
+}
+
+/** What one command may see. */
+export interface View {
+  /** Absolute path of the only file it may read. */
+  source?: string | undefined;
+  /** Absolute path of the only folder it may write: its working directory. */
+  scratch?: string | undefined;
+  /** Bytes that one file it writes may have, where FILE_SIZE_LIMIT is too small. */
+  fileSize?: number | undefined;
+  /** Milliseconds after which it is killed: no processor works longer for it. */
+  wallMs: number;
+}
+
+export interface Command {
+  file: string;
+  args: string[];
+  cwd: string | undefined;
+  /** The source's path as the command sees it. */
+  source: string;
+}
+
+/** No single output file is larger, unless a step says so: a segment has 6 s, a poster one picture. */
+const FILE_SIZE_LIMIT = 1024 ** 3;
+/** A process that ignores the signal at the limit is killed a little later. Seconds. */
+const CPU_GRACE = 10;
+/** An encoder starts about 1.5 threads per processor for each rung; a decoder as many again. */
+const threadLimit = (): number => 256 + 64 * availableParallelism();
+const SOURCE_INSIDE = '/in/source';
+const SCRATCH_INSIDE = '/out';
+/** FFmpeg's libraries, and what the dynamic linker needs to find them. Missing ones are skipped. */
+const SYSTEM = [
+  ...['/usr', '/bin', '/lib', '/lib32', '/lib64', '/nix/store'],
+  ...['/etc/alternatives', '/etc/ld.so.cache', '/etc/ld.so.conf', '/etc/ld.so.conf.d'],
+];
+
+/** Our own environment holds secrets: commands get only what they need to start. */
+export const commandEnvironment = (): Record<string, string> => ({
+  PATH: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
+  LANG: 'C.UTF-8',
+  AV_LOG_FORCE_NOCOLOR: '1',
+});
+
+/** Finds out, by trying, which walls this system has. Throws when SANDBOX=require can't be kept. */
+export async function detectConfinement(encoding: Config['encoding']): Promise<Confinement> {
+  const limits = ['prlimit', `--as=${encoding.memoryLimit}`, '--core=0'];
+  const common = {
+    nice: await ifWorks(['nice', '-n', '10']),
+    limits: await ifWorks(limits),
+    ...{ inside: [], setpriv: [], yields: false },
+  };
+  if (encoding.sandbox !== 'off' && (await bubblewrapWorks(encoding.ffmpegPath)))
+    return {
+      ...common,
+      kind: 'bwrap',
+      inside: countsThreads() ? ['prlimit', `--nproc=${threadLimit()}`] : [],
+    };
+  if (encoding.sandbox === 'require')
+    throw new Error('SANDBOX is "require", but bubblewrap (bwrap) does not work on this system.');
+  const dieWithUs = await ifWorks(['setpriv', '--no-new-privs', '--pdeathsig', 'KILL']);
+  const mayYield =
+    dieWithUs.length > 0 && process.getuid?.() === 0 && (await works([...dieWithUs, ...AS_NOBODY, 'true']));
+  return { ...common, kind: 'none', setpriv: dieWithUs, yields: mayYield };
+}
+
+/**
+ * RLIMIT_NPROC counts all processes of a user. Since Linux 5.14 it counts them by user namespace, so behind bubblewrap
+ * those of this run alone; root is never bound by it.
+ */
+function countsThreads(): boolean {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  return process.getuid?.() !== 0 && (major > 5 || (major === 5 && minor >= 14));
+}
+
+/** The command line that runs `tool` with `args` behind the walls. `args` is told the source's path. */
+export async function confine(
+  confinement: Confinement,
+  tool: string,
+  args: (source: string) => string[],
+  view: View,
+): Promise<Command> {
+  const { kind, nice, limits, inside } = confinement;
+  const source = kind === 'bwrap' ? SOURCE_INSIDE : (view.source ?? '');
+  const walls =
+    kind === 'bwrap'
+      ? [...(await bubblewrap(tool, view)), ...inside]
+      : await withoutBubblewrap(confinement, view);
+  const bounds = limits.length ? [...limits, ...limitsOf(view)] : [];
+  const [file = tool, ...rest] = [...nice, ...bounds, ...walls, tool, ...args(source)];
+  return { file, args: rest, cwd: view.scratch, source };
+}
+
+function limitsOf({ fileSize, wallMs }: View): string[] {
+  const cpu = Math.ceil((wallMs / 1000) * availableParallelism());
+  return [`--fsize=${fileSize ?? FILE_SIZE_LIMIT}`, `--cpu=${cpu}:${cpu + CPU_GRACE}`];
+}
+
+async function withoutBubblewrap({ setpriv, yields }: Confinement, view: View): Promise<readonly string[]> {
+  return yields && (await yieldTo(view)) ? [...setpriv, ...AS_NOBODY] : setpriv;
+}
+
+async function bubblewrapWorks(tool: string): Promise<boolean> {
+  return works([...(await bubblewrap(tool, { wallMs: 0 })), tool, '-version']);
+}
+
+async function bubblewrap(tool: string, view: View): Promise<string[]> {
+  const home = await homeOf(tool);
+  const readable = [...SYSTEM, ...(home && !home.startsWith('/usr/') ? [home] : [])];
+  return [
+    'bwrap',
+    ...['--unshare-all', '--cap-drop', 'ALL', '--die-with-parent'],
+    ...readable.flatMap((path) => ['--ro-bind-try', path, path]),
+    ...['--dev', '/dev', '--tmpfs', '/tmp'],
+    ...(view.source ? ['--ro-bind', view.source, SOURCE_INSIDE] : []),
+    ...(view.scratch ? ['--bind', view.scratch, SCRATCH_INSIDE, '--chdir', SCRATCH_INSIDE] : []),
+    '--',
+  ];
+}
+
+/** The folder of a program, which may lie outside of /usr. Undefined when there is no such program. */
+async function homeOf(tool: string): Promise<string | undefined> {
+  const folders = tool.includes('/') ? [''] : commandEnvironment()['PATH']!.split(delimiter);
+  for (const folder of folders) {
+    const path = join(folder, tool);
+    const found = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (found) return dirname(await realpath(path));
+  }
+  return undefined;
+}
+
+/** The words, or none where they don't work on this system. */
+const ifWorks = async (words: string[]): Promise<string[]> =>
+  (await works([...words, 'true'])) ? words : [];
+
+async function works([file = '', ...args]: string[]): Promise<boolean> {
+  const { failed } = await execa(file, args, {
+    reject: false,
+    stdio: 'ignore',
+    timeout: 10_000,
+    env: commandEnvironment(),
+    extendEnv: false,
+  });
+  return !failed;
+}

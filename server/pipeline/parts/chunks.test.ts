@@ -1,0 +1,89 @@
+import * as fc from 'fast-check';
+import { chunkOf, lengthOf, rangeFilters, seekOptions, stretches } from './chunks.ts';
+import { segmentAt } from '../encode/cuts.ts';
+import type { FrameRate } from '../encode/ladder.ts';
+
+const RATES: FrameRate[] = [
+  { value: 24, text: '24' },
+  { value: 24_000 / 1001, text: '24000/1001' },
+  { value: 30_000 / 1001, text: '30000/1001' },
+  { value: 12.345, text: '12345/1000' },
+  { value: 60, text: '60' },
+];
+const NTSC = RATES[2]!;
+
+const secondsOf = fc.double({ min: 24, max: 5_000, noNaN: true });
+
+/** Seconds until the last of `atOnce` encoders ends, of which each takes the next stretch when it is free. */
+function span(lengths: readonly number[], atOnce: number): number {
+  const free = Array.from({ length: atOnce }, () => 0);
+  for (const length of lengths) free[free.indexOf(Math.min(...free))]! += length;
+  return Math.max(...free);
+}
+
+describe('stretches', () => {
+  const plans = fc.record({
+    duration: secondsOf,
+    longest: fc.constantFrom(12, 60, 120),
+    atOnce: fc.integer({ min: 2, max: 16 }),
+  });
+
+  it('follow each other, begin where a segment begins, and are as long as they may be', () => {
+    fc.assert(
+      fc.property(plans, ({ duration, ...limits }) => {
+        const plan = stretches(duration, limits);
+        expect(plan.map(({ start }) => start)).toEqual([0, ...plan.slice(0, -1).map(({ end }) => end)]);
+        expect(plan.at(-1)?.end).toBeUndefined();
+        const lengths = plan.map(({ start, end = duration }) => end - start);
+        expect(Math.min(...lengths)).toBeGreaterThan(0);
+        expect(Math.max(...lengths)).toBeLessThanOrEqual(limits.longest + 6);
+        expect(plan.filter(({ start }) => start % 6 !== 0)).toEqual([plan[1]]);
+        expect(segmentAt(plan[1]!.start)).toBe(1);
+      }),
+    );
+  });
+
+  it('keep all encoders busy to the end', () => {
+    fc.assert(
+      fc.property(plans, ({ duration, ...limits }) => {
+        const lengths = stretches(duration, limits).map(({ start, end = duration }) => end - start);
+        expect(span(lengths, limits.atOnce)).toBeLessThan(duration / limits.atOnce + 12);
+      }),
+    );
+  });
+
+  it('get longer from the start, so that what is watched is there in time', () => {
+    const plan = stretches(7_200, { longest: 60, atOnce: 4 });
+    expect(plan.slice(0, 6).map(({ start }) => start)).toEqual([0, 2, 12, 24, 48, 96]);
+  });
+});
+
+describe('chunks', () => {
+  it('hold every frame once', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...RATES), secondsOf, (rate, duration) => {
+        const chunks = stretches(duration, { longest: 60, atOnce: 2 }).map((part) => chunkOf(part, rate));
+        const ends = chunks.map(({ endFrame }) => endFrame);
+        expect(chunks.map(({ firstFrame }) => firstFrame)).toEqual([0, ...ends.slice(0, -1)]);
+        expect(ends.at(-1)).toBeUndefined();
+        for (const chunk of chunks) {
+          if (chunk.seekFrame > chunk.firstFrame || chunk.lateness < -1e-6) throw new Error('too late');
+          if (chunk.lateness >= 1 / rate.value) throw new Error('a frame is missing');
+        }
+      }),
+    );
+  });
+
+  it('seek a little before their first frame, and count from there', () => {
+    const head = chunkOf({ start: 0, end: 6 }, NTSC);
+    const second = chunkOf({ start: 6, end: 60 }, NTSC);
+    const third = chunkOf({ start: 60 }, NTSC);
+    expect(seekOptions(head, NTSC)).toEqual([]);
+    expect(rangeFilters(head)).toEqual(['trim=start_frame=0:end_frame=180', 'setpts=PTS+0']);
+    expect(second).toMatchObject({ firstFrame: 180, endFrame: 1799, firstSegment: 3 }); // three of 2 s
+    expect(third).toMatchObject({ firstFrame: 1799, endFrame: undefined, firstSegment: 12 }); // nine of 6 s
+    expect(seekOptions(third, NTSC)).toEqual(['-ss', '59.692966']); // 1789 * 1001 / 30000 = 59.6929666…
+    expect(rangeFilters(third)).toEqual(['trim=start_frame=10', 'setpts=PTS+1789']);
+    expect(lengthOf(second, NTSC)).toBeCloseTo((1619 * 1001) / 30_000, 9);
+  });
+});

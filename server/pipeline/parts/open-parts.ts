@@ -1,0 +1,57 @@
+/** Opens an output for the parts of a long stream: its first seconds are encoded here, the rest by other jobs. */
+import type { HlsDetails } from '../../hls/model.ts';
+import type { Commit } from '../../jobs/job.ts';
+import { newOutputId, publishOutput, type HlsKind } from '../../media/output.ts';
+import { outputPrefix } from '../../storage/storage.ts';
+import { AAC_LC, planEncode } from '../encode/encode.ts';
+import { encodeHead } from './encode-chunk.ts';
+import { frameRate, type Rung } from '../encode/ladder.ts';
+import { addParts, addToOpened, nameOf, partsOf, type PartPayload } from './parts.ts';
+import type { StepContext } from '../step.ts';
+import { growingPicture, growingSound } from '../output/stream.ts';
+
+export interface PartsJob {
+  kind: HlsKind;
+  /** Of the jobs of all parts. */
+  priority: number;
+  rungs: readonly Rung[];
+  /** With every sound. */
+  audio: boolean;
+  /** Viewers wait for it. */
+  watched: boolean;
+}
+
+/**
+ * Encodes the head and resolves with the commit that opens the output. Undefined when the source should be encoded in
+ * one piece: it is short, can't be cut without a seam, or was tried in parts that did not fit.
+ */
+export async function inParts(ctx: StepContext, job: PartsJob): Promise<Commit | undefined> {
+  const { media } = ctx;
+  const { kind, rungs, audio } = job;
+  const source = ctx.source();
+  const [first, ...rest] = ctx.payload['whole'] ? [] : (partsOf(source, ctx.encoding, job.watched) ?? []);
+  if (!first || !source.video) return undefined;
+  const id = newOutputId();
+  const prefix = outputPrefix(media.id, id);
+  const head = await encodeHead(ctx, { rungs, stretch: first, prefix });
+  if (!head) return undefined;
+  const plan = planEncode(source, { rungs, audio, rate: frameRate(source.video) }, ctx.encoding);
+  // The sounds come first: without them nothing plays.
+  const parts: PartPayload[] = [
+    ...(plan.audio.length ? [{ kind }] : []),
+    ...rest.map((stretch) => ({ kind, stretch })),
+  ];
+  const details: HlsDetails = {
+    state: 'opening',
+    duration: source.duration,
+    variants: plan.video.map((planned) => growingPicture(planned, head.codecs.get(planned.name) ?? '')),
+    audio: plan.audio.map((planned) => growingSound(planned, AAC_LC)),
+    parts: parts.map(nameOf),
+  };
+  const { id: mediaId, attempt: mediaAttempt, owner } = media;
+  return async (trx) => {
+    await publishOutput(trx, { id, mediaId, mediaAttempt, owner, kind, prefix, bytes: 0, details });
+    await addParts(trx, media, job.priority, parts);
+    await addToOpened(trx, media, kind, head.segments);
+  };
+}

@@ -1,0 +1,179 @@
+/**
+ * A long stream as many jobs: `chunk` jobs encode stretches of the picture and one encodes the sounds, on whatever
+ * workers are free, all into one output that the step which wanted it (`first`, `ladder`) has opened. When all are done,
+ * a `join` job writes the playlists of the whole.
+ *
+ * Segments get their names and numbers from the plan and the job's attempt, and become rows when they are stored, or,
+ * when nobody can see them yet, in the commit that ends the chunk. Viewers see them up to the first that is missing.
+ */
+import type { Db, Trx } from '../../../db/dialect.ts';
+import type { MediaRow } from '../../../db/schema.ts';
+import { cancelJob, add } from '../../jobs/queue.ts';
+import type { Config } from '../../config.ts';
+import { addSegments, hlsOutputs, segmentsOf, updateDetails } from '../../media/growing.ts';
+import type { HlsOutput, NewSegment } from '../../media/growing.ts';
+import type { HlsKind } from '../../media/output.ts';
+import type { Source } from '../../media/source.ts';
+import { stretches, type Stretch } from './chunks.ts';
+
+/** Payload of `chunk` jobs; of `join` jobs only the kind. */
+export interface PartPayload {
+  kind: HlsKind;
+  /** Of the picture. Absent: the sounds. It is planned once, so workers need not agree on settings. */
+  stretch?: Stretch;
+}
+
+/** Containers with an index: seeking finds the frame that is meant. */
+const SEEKABLE = /^(mov|matroska)/;
+/** Seconds below which another start of FFmpeg costs more than two of them side by side save. */
+const SHORTEST = 30;
+/** Somebody may be watching what grows: more segments in one piece come sooner than the first of many pieces. */
+const SHORTEST_WATCHED = 120;
+
+/**
+ * How a source is cut into parts; undefined when it is too short, or can't be cut without a seam. `watched`: viewers wait
+ * for this output.
+ */
+export function partsOf(
+  source: Source,
+  { longestChunk, concurrency }: Pick<Config['encoding'], 'longestChunk' | 'concurrency'>,
+  watched: boolean,
+): Stretch[] | undefined {
+  const { video, container } = source;
+  // Uneven pictures may stand for longer than a chunk's run-up: it would begin with a later one.
+  if (!video || video.variableFrameRate || !longestChunk || !SEEKABLE.test(container)) return undefined;
+  const shortest = Math.min(2 * longestChunk, watched ? SHORTEST_WATCHED : SHORTEST);
+  if (video.end < shortest) return undefined;
+  // Other workers may be free, even where this one does one thing at a time.
+  return stretches(video.end, { longest: longestChunk, atOnce: Math.max(2, concurrency) });
+}
+
+/** The output that the parts of a kind fill. */
+export async function openedOutput(
+  db: Db | Trx,
+  media: MediaRow,
+  kind: HlsKind,
+): Promise<HlsOutput | undefined> {
+  const outputs = await hlsOutputs(db, media.id, { opening: true });
+  return outputs.find((o) => o.kind === kind && o.mediaAttempt === media.attempt && o.details.parts);
+}
+
+/** Adds the jobs of parts. Those that come first are claimed first. */
+export async function addParts(
+  trx: Trx,
+  media: MediaRow,
+  priority: number,
+  parts: readonly PartPayload[],
+): Promise<void> {
+  for (const part of parts)
+    await addPart(trx, media, 'chunk', priority, part, keyOf(media, part.kind, nameOf(part)));
+}
+
+/** What `details.parts` calls a part. */
+export const nameOf = ({ stretch }: PartPayload): number | 'sound' => stretch?.start ?? 'sound';
+
+/**
+ * Adds segments of a part. Viewers may see the output once something of every rendition is there, unless they have
+ * something else.
+ */
+export async function addToOpened(
+  trx: Trx,
+  media: MediaRow,
+  kind: HlsKind,
+  segments: readonly NewSegment[],
+): Promise<void> {
+  const output = await openedOutput(trx, media, kind);
+  if (!output) return;
+  await addSegments(trx, output.id, segments);
+  if (output.details.state !== 'opening' || (await hlsOutputs(trx, media.id)).length) return;
+  for (const { name } of [...output.details.variants, ...output.details.audio])
+    if (!(await segmentsOf(trx, output.id, name)).length) return;
+  await updateDetails(trx, output.id, { ...output.details, state: 'growing' });
+}
+
+/**
+ * Adds the `join` job of an opened output when every part has ended well. A ladder is not whole before `first` is: it
+ * has neither its sounds nor its rung. Two ends don't miss each other: the commits of a media's steps wait for its row.
+ */
+export async function joinWhenWhole(
+  trx: Trx,
+  media: MediaRow,
+  output: HlsOutput,
+  priority: number,
+): Promise<void> {
+  const kind = output.kind as HlsKind;
+  const { parts = [] } = output.details;
+  if (!(await haveEnded(trx, media, kind, parts))) return;
+  if (kind === 'ladder' && (await firstRuns(trx, media))) return;
+  await addPart(trx, media, 'join', priority, { kind }, keyOf(media, kind, 'join'));
+}
+
+async function haveEnded(
+  trx: Trx,
+  media: MediaRow,
+  kind: HlsKind,
+  parts: readonly (number | 'sound')[],
+): Promise<boolean> {
+  const keys = parts.map((part) => keyOf(media, kind, part));
+  const { count } = await trx
+    .selectFrom('job')
+    .select((eb) => eb.fn.countAll<number | string>().as('count'))
+    .where('key', 'in', keys)
+    .where('status', '=', 'succeeded')
+    .executeTakeFirstOrThrow();
+  return Number(count) === parts.length;
+}
+
+/** The step `first`, or some part of it, is still to be done. */
+async function firstRuns(trx: Trx, media: MediaRow): Promise<boolean> {
+  const open = await trx
+    .selectFrom('job')
+    .select('id')
+    .where('mediaId', '=', media.id)
+    .where('mediaAttempt', '=', media.attempt)
+    .where('key', 'like', `${media.id}:first%`)
+    .where('status', 'in', ['queued', 'running'])
+    .executeTakeFirst();
+  return open !== undefined;
+}
+
+/** The parts don't fit together: their output is given up, and the step encodes the whole in one job. */
+export async function giveUpParts(
+  trx: Trx,
+  media: MediaRow,
+  kind: HlsKind,
+  output: HlsOutput,
+): Promise<void> {
+  await trx.deleteFrom('output').where('id', '=', output.id).execute();
+  const keys = (output.details.parts ?? []).map((part) => keyOf(media, kind, part));
+  const open = await trx
+    .selectFrom('job')
+    .select('id')
+    .where('key', 'in', keys)
+    .where('status', 'in', ['queued', 'running'])
+    .execute();
+  for (const { id } of open) await cancelJob(trx, id);
+  await add(trx, {
+    key: keyOf(media, kind, 'whole'),
+    task: kind,
+    mediaId: media.id,
+    mediaAttempt: media.attempt,
+    owner: media.owner,
+    payload: { whole: true },
+  });
+}
+
+const keyOf = (media: MediaRow, kind: HlsKind, part: number | string): string =>
+  `${media.id}:${kind}-${part}:${media.attempt}`;
+
+async function addPart(
+  trx: Trx,
+  media: MediaRow,
+  task: 'chunk' | 'join',
+  priority: number,
+  payload: PartPayload,
+  key: string,
+): Promise<void> {
+  const { id: mediaId, attempt: mediaAttempt, owner } = media;
+  await add(trx, { key, task, mediaId, mediaAttempt, owner, priority, payload: { ...payload } });
+}

@@ -1,0 +1,178 @@
+/**
+ * Unfinished uploads as files in `incoming/`, on the file system of the finished objects: finishing is a rename.
+ * The file is named after the upload, or as `storageId` says after a takeover from a holder that may still live.
+ */
+import { fstatSync, type Stats } from 'node:fs';
+import { copyFile, mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { UploadRow } from '../../../db/schema.ts';
+import type { DiskStorage } from '../../storage/disk.ts';
+import type { RequestBody } from '../body.ts';
+import { Checkpoints } from '../checkpoints.ts';
+import { joinFiles } from './concat.ts';
+import type { UploadHooks } from '../hooks.ts';
+import type { Lease, Leases } from '../ledger/leases.ts';
+import { LedgerStore, type StoreContext } from '../store.ts';
+
+export class DiskStore extends LedgerStore {
+  readonly #storage: DiskStorage;
+  readonly #incoming: string;
+
+  constructor(ctx: StoreContext, hooks: UploadHooks, leases: Leases, storage: DiskStorage) {
+    super(ctx, hooks, leases);
+    this.#storage = storage;
+    this.#incoming = storage.pathOf('incoming');
+  }
+
+  protected override async append(lease: Lease, body: RequestBody, handBack: boolean): Promise<void> {
+    const file = await this.#open(lease);
+    const checkpoints = new Checkpoints(lease.upload.offset, async (offset, last) => {
+      if (this.ctx.config.uploads.fsync) await file.datasync();
+      lease.check();
+      await this.save(lease, { offset, last: last && handBack && offset !== lease.upload.length });
+    });
+    const before = lease.upload.offset;
+    let position = before;
+    try {
+      for (let chunks; (chunks = await body.next());) {
+        lease.check();
+        await writeAll(file, chunks, position);
+        for (const chunk of chunks) position += chunk.length;
+        if (!body.tentative) checkpoints.pass(position);
+      }
+    } finally {
+      body.stop();
+      try {
+        // What a digest disproved stays behind the offset, and is cut off before the next byte is written.
+        await checkpoints.end(body.kept ? position : before);
+      } finally {
+        await file.close();
+      }
+    }
+  }
+
+  protected override async concatenate(lease: Lease, partials: UploadRow[]): Promise<void> {
+    const { upload } = lease;
+    if ((await sizeOf(this.#storage.pathOf(upload.key))) === upload.length) return; // it is in its place already
+    const files = partials.map(({ key, offset }) => ({ path: this.#storage.pathOf(key), size: offset }));
+    await mkdir(this.#incoming, { recursive: true });
+    await joinFiles(this.#pathOf(upload), files, () => lease.check());
+  }
+
+  protected override async assemble(upload: UploadRow): Promise<void> {
+    const source = this.#pathOf(upload);
+    const target = this.#storage.pathOf(upload.key);
+    const waiting = await sizeOf(source);
+    if (waiting === undefined && upload.length === 0) await this.#touch(source);
+    if (waiting !== undefined || upload.length === 0) {
+      if ((waiting ?? 0) !== upload.length) throw damaged(upload, waiting);
+      await mkdir(dirname(target), { recursive: true });
+      await rename(source, target);
+      await this.#flush(dirname(target), dirname(dirname(target)), this.#incoming);
+    }
+    const size = await sizeOf(target);
+    if (size !== upload.length) throw damaged(upload, size);
+  }
+
+  override async discardBytes(upload: UploadRow): Promise<void> {
+    await rm(this.#pathOf(upload), { force: true });
+    await rm(this.#storage.pathOf(upload.key), { force: true });
+  }
+
+  override async removeStrays(): Promise<void> {
+    for (const name of await readdir(this.#incoming).catch(() => [])) {
+      const found = await stat(join(this.#incoming, name)).catch(() => undefined);
+      if (!found || Date.now() - found.mtimeMs < this.ctx.strayAfterMs) continue;
+      const row = await this.ctx.db
+        .selectFrom('upload')
+        .select(['id', 'storageId'])
+        .where('id', '=', name.split('.')[0] ?? '')
+        .where('state', 'in', ['receiving', 'assembling'])
+        .executeTakeFirst();
+      if (!row || nameOf(row) !== name) await rm(join(this.#incoming, name), { force: true });
+    }
+  }
+
+  #pathOf(upload: UploadRow): string {
+    return join(this.#incoming, nameOf(upload));
+  }
+
+  /** The upload's file, holding exactly the bytes the ledger knows. */
+  async #open(lease: Lease): Promise<FileHandle> {
+    if (lease.usurped) await this.#moveAway(lease);
+    const { upload } = lease;
+    const path = this.#pathOf(upload);
+    const file = await open(path, 'r+').catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT' || upload.offset > 0) throw error;
+      return this.#touch(path).then(() => open(path, 'r+'));
+    });
+    try {
+      const { size } = fstatSync(file.fd); // of an open file the kernel knows it: no trip to another thread
+      if (size < upload.offset) throw damaged(upload, size);
+      if (size > upload.offset) await file.truncate(upload.offset);
+      return file;
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** A holder that is only paused may yet write into its file or cut it: go on in a copy it does not know of. */
+  async #moveAway(lease: Lease): Promise<void> {
+    const { id, epoch, offset } = lease.upload;
+    const old = this.#pathOf(lease.upload);
+    const storageId = `${id}.${epoch}`;
+    if (offset > 0) {
+      await copyFile(old, join(this.#incoming, storageId));
+      const copy = await open(join(this.#incoming, storageId), 'r');
+      await copy.sync().finally(() => copy.close());
+      await this.#flush(this.#incoming);
+    }
+    await this.save(lease, { storageId });
+    await rm(old, { force: true });
+  }
+
+  async #touch(path: string): Promise<void> {
+    await mkdir(this.#incoming, { recursive: true });
+    await open(path, 'a').then((file) => file.close());
+    await this.#flush(this.#incoming);
+  }
+
+  /** Makes names durable: an fsync of a file does not cover its entry in the folder. */
+  async #flush(...folders: string[]): Promise<void> {
+    if (!this.ctx.config.uploads.fsync) return;
+    for (const folder of folders) {
+      const handle = await open(folder, 'r');
+      await handle.sync().finally(() => handle.close());
+    }
+  }
+}
+
+async function writeAll(file: FileHandle, chunks: Buffer[], position: number): Promise<void> {
+  const { bytesWritten } = await file.writev(chunks, position);
+  const size = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  if (bytesWritten === size) return;
+  // A write is cut short when the disk fills up or a signal comes; the rest says which.
+  const rest = Buffer.concat(chunks).subarray(bytesWritten);
+  for (let written = 0; written < rest.length;) {
+    const result = await file.write(rest, written, rest.length - written, position + bytesWritten + written);
+    written += result.bytesWritten;
+  }
+}
+
+/** Where the bytes of an unfinished upload are. */
+export const incomingKey = (upload: Pick<UploadRow, 'id' | 'storageId'>): string =>
+  `incoming/${nameOf(upload)}`;
+
+const nameOf = ({ id, storageId }: Pick<UploadRow, 'id' | 'storageId'>): string => storageId ?? id;
+
+const sizeOf = async (path: string): Promise<number | undefined> =>
+  (
+    await stat(path).catch((error: NodeJS.ErrnoException): Stats | undefined => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    })
+  )?.size;
+
+const damaged = ({ id, offset }: UploadRow, found: number | undefined): Error =>
+  new Error(`upload ${id} should have ${offset} bytes on disk, but ${found ?? 'no file'} is there`);

@@ -1,0 +1,301 @@
+/**
+ * Uploads on S3: whole parts go into a multipart upload of the object itself, the bytes after them into the small
+ * objects of a tail. The ledger's offset is the sum of its contiguous parts and its tail. While somebody reads an upload
+ * as it arrives, its parts are stored twice (part-copies.ts).
+ */
+import type { UploadRow } from '../../../db/schema.ts';
+import type { S3Storage } from '../../storage/s3.ts';
+import type { RequestBody } from '../body.ts';
+import type { UploadHooks } from '../hooks.ts';
+import type { Lease, Leases } from '../ledger/leases.ts';
+import { outerParts, partsOf, type LedgerChanges } from '../ledger/ledger.ts';
+import { Multipart } from './multipart.ts';
+import { MOST_PARTS, PartBuffers } from './part-buffers.ts';
+import { INCOMING, partCopies, partCopy } from './part-copies.ts';
+import { partSizeFor } from './part-size.ts';
+import { PartWriter, type StoredPart } from './part-writer.ts';
+import { joinObjects } from './concat.ts';
+import { LedgerStore, PARTIALS, type StoreContext } from '../store.ts';
+import { piecesOf, planPiece, sizeOf, tailOf, Tails } from './tail.ts';
+
+/** Listing a bucket costs money: not every minute. */
+const STRAYS_EVERY_MS = 60 * 60 * 1000;
+
+export class S3Store extends LedgerStore {
+  readonly #storage: S3Storage;
+  readonly #multipart: Multipart;
+  readonly #tails: Tails;
+  readonly #buffers: PartBuffers;
+  readonly #readers: Pick<UploadHooks, 'mayFollow' | 'isFollowed'>;
+  #strayAt = 0;
+
+  constructor(ctx: StoreContext, hooks: UploadHooks, leases: Leases, storage: S3Storage) {
+    super(ctx, hooks, leases);
+    this.#storage = storage;
+    this.#multipart = new Multipart(storage);
+    this.#tails = new Tails(storage);
+    this.#buffers = new PartBuffers(ctx.config.uploads.memory, ctx.config.uploads.partSize);
+    this.#readers = hooks;
+  }
+
+  protected override async append(lease: Lease, body: RequestBody): Promise<void> {
+    const before = lease.upload.offset;
+    // Of a tentative body, what is stored waits here until all of it is.
+    const waiting: StoredPart[] = [];
+    const commit = async (parts: StoredPart[]): Promise<void> => {
+      if (body.tentative) waiting.push(...parts);
+      else await this.#commitParts(lease, parts);
+    };
+    const writer = await this.#openWriter(lease, body, commit);
+    try {
+      await this.#fill(lease, writer, body);
+      await writer.settle();
+      // What a digest disproved is no part of the ledger: the next parts take its numbers.
+      if (!body.kept) return;
+      if (waiting.length) await this.#commitParts(lease, waiting);
+      await this.#storeRest(lease, writer, before + writer.written);
+    } finally {
+      await writer.close();
+    }
+  }
+
+  protected override async concatenate(lease: Lease, partials: UploadRow[]): Promise<void> {
+    const { id, key, length } = lease.upload;
+    if (length === 0 || (await partsOf(this.ctx.db, id)).length) return; // nothing to do, or done before
+    // Some buckets tag the same bytes differently each time: a holder that is only paused keeps its own attempt.
+    if (lease.upload.storageId !== null) await this.#multipart.abort(key, lease.upload.storageId);
+    const uploadId = await this.#multipart.create(key);
+    await this.save(lease, { storageId: uploadId });
+    const parts = await joinObjects({
+      ...{ storage: this.#storage, multipart: this.#multipart, key, uploadId },
+      sources: partials.map((partial) => ({ key: partial.key, length: partial.offset })),
+      partSize: this.ctx.config.uploads.partSize,
+      check: () => lease.check(),
+    });
+    await this.save(lease, { parts });
+  }
+
+  protected override async assemble(upload: UploadRow): Promise<void> {
+    const { id, key, length, storageId } = upload;
+    const [tail] = piecesOf(upload);
+    if (storageId !== null) {
+      const parts = await partsOf(this.ctx.db, id);
+      await this.#multipart.complete(key, storageId, parts).catch(async (error: unknown) => {
+        // The answer may be what got lost, now or before a crash: the object says.
+        if ((await this.#storage.stat(key))?.size !== length) throw error;
+      });
+    } else if (tail)
+      await this.#storage.copy(tail.key, key).catch(async (error: unknown) => {
+        if ((await this.#storage.stat(key))?.size !== length) throw error;
+      });
+    else if (length === 0) await this.#storage.put(key, '');
+    const size = (await this.#storage.stat(key))?.size;
+    if (size !== length)
+      throw new Error(
+        `upload ${id} should have ${length} bytes, but ${size ?? 'no object'} is in the bucket`,
+      );
+  }
+
+  override async finish(lease: Lease): Promise<void> {
+    await this.#gather(lease);
+    await super.finish(lease);
+    await this.#deleteTail(lease.upload);
+    if (this.#readers.mayFollow(lease.upload)) await this.#deleteCopies(lease.upload.id);
+  }
+
+  override async discardBytes({ id, key }: UploadRow): Promise<void> {
+    for (const { uploadId } of await this.#multipart.list(key)) await this.#multipart.abort(key, uploadId);
+    await this.#storage.deletePrefix(`${INCOMING}${id}/`);
+    await this.#storage.delete(key);
+  }
+
+  /** Only what belongs to an upload that the ledger knows: others may share the bucket. */
+  override async removeStrays(): Promise<void> {
+    if (Date.now() - this.#strayAt < STRAYS_EVERY_MS) return;
+    this.#strayAt = Date.now();
+    const begun = [...(await this.#multipart.list('media/')), ...(await this.#multipart.list(PARTIALS))];
+    for (const { key, uploadId, initiatedAt } of begun) {
+      const row = this.#isOld(initiatedAt) && (await this.#rowOf(key.split('/')[1]));
+      if (row && row.key === key && !(isUnfinished(row) && row.storageId === uploadId))
+        await this.#multipart.abort(key, uploadId);
+    }
+    for await (const { key, modifiedAt } of this.#storage.list(INCOMING)) {
+      const row = this.#isOld(modifiedAt) && (await this.#rowOf(key.split('/')[1]));
+      if (row && !(isUnfinished(row) && (await this.#isNeeded(row, key)))) await this.#storage.delete(key);
+    }
+  }
+
+  /** A writer that goes on after the last part and behind the tail. To be closed. */
+  async #openWriter(
+    lease: Lease,
+    body: RequestBody,
+    commit: (parts: StoredPart[]) => Promise<void>,
+  ): Promise<PartWriter> {
+    const { upload } = lease;
+    const { offset, tailSize, length } = upload;
+    const { first, last } = await outerParts(this.ctx.db, upload.id);
+    const { maxSize, partSize: preferred } = this.ctx.config.uploads;
+    // Before its length was declared, an upload may have got a tail that is longer than its parts would be now.
+    const partSize = first?.size ?? Math.max(partSizeFor(length ?? maxSize, preferred), tailSize + 1);
+    const { expected } = body;
+    const writer = new PartWriter({
+      ...{ partSize, expected, headSize: tailSize, buffers: this.#buffers, commit },
+      firstNumber: await this.#nextNumber(lease, last?.number ?? 0),
+      readHead: (into) => this.#tails.read(piecesOf(upload), into),
+      begin: () => this.#begin(lease),
+      upload: (number, bytes) => this.#uploadPart(lease, number, bytes),
+      onFailure: () => body.stop(),
+    });
+    if (tailSize + expected >= partSize) writer.prepare();
+    else if (expected > 0 && offset + expected === length) writer.fetchHead();
+    return writer;
+  }
+
+  /** All that comes, in parts. The last one, if the upload becomes whole and has others, may be small. */
+  async #fill(lease: Lease, writer: PartWriter, body: RequestBody): Promise<void> {
+    const { offset } = lease.upload;
+    try {
+      for (let chunks; (chunks = await body.next());) {
+        lease.check();
+        await writer.write(chunks);
+      }
+      lease.check();
+      const inOneTail = writer.untouched && lease.upload.storageId === null;
+      if (body.kept && offset + writer.written === lease.upload.length && writer.written && !inOneTail)
+        writer.flushLast();
+    } catch (error) {
+      body.stop();
+      await writer.settle();
+      throw error;
+    }
+  }
+
+  /** A holder that is only paused may still have parts on their way, behind others that it never committed. */
+  async #nextNumber({ upload, usurped }: Lease, last: number): Promise<number> {
+    if (!usurped || upload.storageId === null) return last + 1;
+    return (await this.#multipart.lastNumber(upload.key, upload.storageId, last)) + 1 + MOST_PARTS;
+  }
+
+  async #begin(lease: Lease): Promise<void> {
+    if (lease.upload.storageId !== null) return;
+    const storageId = await this.#multipart.create(lease.upload.key);
+    await this.save(lease, { storageId });
+  }
+
+  /** Resolves when nobody reads the bytes any more, unless it was `retried`. */
+  async #uploadPart(
+    lease: Lease,
+    number: number,
+    bytes: Buffer,
+  ): Promise<{ etag: string; retried: boolean }> {
+    const { key, storageId } = lease.upload;
+    lease.check();
+    const copying = this.#copyPart(lease.upload, number, bytes);
+    const part = await this.#multipart.upload(key, storageId ?? '', number, bytes).finally(() => copying);
+    return { ...part, retried: part.retried || (await copying) };
+  }
+
+  /** The first of these parts begins with the tail's bytes. */
+  async #commitParts(lease: Lease, parts: StoredPart[]): Promise<void> {
+    const { offset, tailSize } = lease.upload;
+    await this.#moveOn(lease, { offset: offset - tailSize + sizeOf(parts), parts, ...tailOf([]) });
+  }
+
+  /**
+   * Stores what follows the last part as a piece of the tail. An upload that is whole and smaller than a part gets one
+   * of all its bytes: nobody else writes under its name, while a PUT of the object itself by a holder that was paused
+   * could still arrive when others had gone on, or had deleted it.
+   */
+  async #storeRest(lease: Lease, writer: PartWriter, received: number): Promise<void> {
+    const { upload } = lease;
+    if (writer.fill <= upload.tailSize) return;
+    lease.check();
+    const whole = received === upload.length;
+    const pieces = piecesOf(upload);
+    const { keep, level } = whole ? { keep: 0, level: 0 } : planPiece(pieces);
+    const [kept, merged] = [pieces.slice(0, keep), pieces.slice(keep)];
+    const start = sizeOf(kept);
+    const bytes = await writer.take(whole);
+    if (!whole) await this.#tails.read(merged, bytes.subarray(start, upload.tailSize));
+    const piece = await this.#tails.write(upload.id, String(upload.epoch), bytes.subarray(start), level);
+    await this.#moveOn(lease, { offset: received, ...tailOf([...kept, piece]) });
+  }
+
+  /**
+   * Of an upload that is whole, makes the tail the last part, or one object: a length that was declared after the last
+   * byte leaves it as it was.
+   */
+  async #gather(lease: Lease): Promise<void> {
+    const { id, epoch, storageId, offset, tailSize } = lease.upload;
+    const pieces = piecesOf(lease.upload);
+    if (pieces.length === 0 || (storageId === null && pieces.length === 1)) return;
+    const bytes = Buffer.allocUnsafeSlow(tailSize);
+    await this.#tails.read(pieces, bytes);
+    if (storageId === null) {
+      lease.check();
+      const piece = await this.#tails.write(id, `${epoch}-whole`, bytes, 0);
+      return this.#moveOn(lease, { offset, ...tailOf([piece]) });
+    }
+    const { last } = await outerParts(this.ctx.db, id);
+    const number = await this.#nextNumber(lease, last?.number ?? 0);
+    const { etag } = await this.#uploadPart(lease, number, bytes);
+    await this.#commitParts(lease, [{ number, size: tailSize, etag }]);
+  }
+
+  /** Commits, and deletes the pieces that the ledger has no more use for: at every moment the bytes are somewhere. */
+  async #moveOn(lease: Lease, changes: LedgerChanges): Promise<void> {
+    const before = lease.upload;
+    await this.save(lease, changes);
+    await this.#deleteTail(before, lease.upload);
+  }
+
+  /** Deletes the pieces of a tail, but those that are still in use. */
+  async #deleteTail(before: UploadRow, now?: UploadRow): Promise<void> {
+    const used = new Set(now && piecesOf(now).map(({ key }) => key));
+    const unused = piecesOf(before).filter(({ key }) => !used.has(key));
+    await this.#tails.delete(unused).catch((error: unknown) => {
+      this.ctx.logger.warn({ err: error, upload: before.id }, 'an old tail is left to the sweep');
+    });
+  }
+
+  /**
+   * Beside the part: before the ledger knows of it, or never. Without it the upload is read when it is whole. Resolves
+   * with whether it was tried.
+   */
+  async #copyPart(upload: UploadRow, number: number, bytes: Buffer): Promise<boolean> {
+    try {
+      if (!(await this.#readers.isFollowed(this.ctx.db, upload))) return false;
+      await this.#storage.put(partCopy(upload.id, number), bytes);
+    } catch (error) {
+      this.ctx.logger.warn({ err: error, upload: upload.id }, 'an upload can not be read while it arrives');
+    }
+    return true;
+  }
+
+  async #deleteCopies(id: string): Promise<void> {
+    await this.#storage.deletePrefix(partCopies(id)).catch((error: unknown) => {
+      this.ctx.logger.warn({ err: error, upload: id }, 'copies of parts are left to the sweep');
+    });
+  }
+
+  async #isNeeded(row: UploadRow, key: string): Promise<boolean> {
+    return (
+      piecesOf(row).some((piece) => piece.key === key) ||
+      (key.startsWith(partCopies(row.id)) && this.#readers.isFollowed(this.ctx.db, row))
+    );
+  }
+
+  #isOld(date: Date): boolean {
+    return Date.now() - date.getTime() > this.ctx.strayAfterMs;
+  }
+
+  async #rowOf(id: string | undefined): Promise<UploadRow | undefined> {
+    return this.ctx.db
+      .selectFrom('upload')
+      .selectAll()
+      .where('id', '=', id ?? '')
+      .executeTakeFirst();
+  }
+}
+
+const isUnfinished = ({ state }: UploadRow): boolean => state === 'receiving' || state === 'assembling';

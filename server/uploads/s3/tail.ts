@@ -1,0 +1,79 @@
+/**
+ * The bytes after an upload's last whole part: a list of small objects `incoming/{id}/…`, since S3 can't append.
+ *
+ * Each request that ends between two parts adds a piece. Eight pieces of one level are stored anew as one of the next
+ * (like the digits of a number; log-structured merge trees call it tiering), so a byte of n requests is stored again
+ * log8(n) times at most, and there are never more than seven pieces of a level. A part that becomes whole takes all.
+ */
+import type { UploadRow } from '../../../db/schema.ts';
+import type { S3Storage } from '../../storage/s3.ts';
+import { INCOMING } from './part-copies.ts';
+
+export interface TailPiece {
+  key: string;
+  size: number;
+  /** 0: the bytes of one request. */
+  level: number;
+}
+
+const PIECES_OF_A_LEVEL = 8;
+
+/** The pieces in their order. */
+export const piecesOf = ({ tail }: Pick<UploadRow, 'tail'>): TailPiece[] =>
+  tail === null ? [] : (JSON.parse(tail) as TailPiece[]);
+
+/** As the ledger has them. */
+export const tailOf = (pieces: TailPiece[]): Pick<UploadRow, 'tail' | 'tailSize'> => ({
+  tail: pieces.length ? JSON.stringify(pieces) : null,
+  tailSize: sizeOf(pieces),
+});
+
+export const sizeOf = (pieces: readonly { size: number }[]): number =>
+  pieces.reduce((sum, { size }) => sum + size, 0);
+
+/** Where a request's bytes go: how many pieces stay as they are, and the level of the one that takes the others' bytes too. */
+export function planPiece(pieces: readonly Pick<TailPiece, 'level'>[]): { keep: number; level: number } {
+  let keep = pieces.length;
+  for (let level = 0; ; level++) {
+    const others = pieces.slice(0, keep).filter((piece) => piece.level > level).length;
+    if (keep - others < PIECES_OF_A_LEVEL - 1) return { keep, level };
+    keep = others;
+  }
+}
+
+/** The objects. */
+export class Tails {
+  readonly #storage: S3Storage;
+
+  constructor(storage: S3Storage) {
+    this.#storage = storage;
+  }
+
+  /** Stores a piece. Only one holder ever writes under a `name`. */
+  async write(uploadId: string, name: string, bytes: Buffer, level: number): Promise<TailPiece> {
+    const key = `${INCOMING}${uploadId}/${name}`;
+    await this.#storage.put(key, bytes);
+    return { key, size: bytes.length, level };
+  }
+
+  /** Reads pieces back, one behind the other. Throws when one has another size than the ledger says. */
+  async read(pieces: readonly TailPiece[], into: Buffer): Promise<void> {
+    let start = 0;
+    const reads = pieces.map((piece) => this.#readPiece(piece, into.subarray(start, (start += piece.size))));
+    const failed = (await Promise.allSettled(reads)).find((outcome) => outcome.status === 'rejected');
+    if (failed) throw failed.reason;
+  }
+
+  async #readPiece({ key, size }: TailPiece, into: Buffer): Promise<void> {
+    let read = 0;
+    for await (const chunk of await this.#storage.read(key)) {
+      (chunk as Buffer).copy(into, read);
+      read += (chunk as Buffer).length;
+    }
+    if (read !== size) throw new Error(`${key} should have ${size} bytes, but ${read} are stored`);
+  }
+
+  async delete(pieces: readonly TailPiece[]): Promise<void> {
+    await this.#storage.deleteAll(pieces.map(({ key }) => key));
+  }
+}
