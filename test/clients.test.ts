@@ -26,6 +26,7 @@ afterAll(async () => {
 
 it.each([
   { section: 'curl', language: 'sh', program: 'sh' },
+  { section: 'The IETF’s draft behind a proxy', language: 'sh', program: 'sh' },
   { section: 'tus-js-client', language: 'js', program: process.execPath },
 ])('docs/clients.md: $section', async ({ section, language, program }) => {
   const file = join(folder, `${section}.${language === 'js' ? 'mjs' : language}`);

@@ -1,4 +1,4 @@
-/** nginx and Caddy with exactly the blocks of docs/deploying.md, and clients whose connections to them break. */
+/** nginx and Caddy with exactly the blocks of docs/deploying.md, and clients of both protocols whose connections to them break. */
 import { execa } from 'execa';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -11,11 +11,11 @@ import { eventually, freePort, startServer, type TestServer } from './server.ts'
 import { mediaIdOf } from './tus.ts';
 import { startCuttingProxy, type CuttingProxy } from './uploads/cutting-proxy.ts';
 import { seededRandom } from './uploads/random.ts';
-import { urlSessionUpload } from './uploads/url-session.ts';
+import { NeverAnnouncedError, urlSessionUpload } from './uploads/url-session.ts';
 
 const random = seededRandom('connections to proxies');
 const bytes = randomBytes(12_000_000);
-const CUTS = { min: 2_000_000, max: 7_000_000 };
+const CUTS = { min: 2_000_000, max: 5_000_000 }; // less than half a file: each is cut, also in two parts
 
 /** Replaces what stands in the document by what it is here; each must be there. */
 function adapt(block: string, places: Record<string, string>): string {
@@ -31,9 +31,16 @@ interface Ports {
   server: number;
 }
 
-/** Writes the configuration; returns the command that runs it. */
-const PROXIES: Record<string, (folder: string, ports: Ports) => Promise<string[]>> = {
-  async nginx(folder, ports) {
+interface Proxy {
+  /** Interim responses reach the client. */
+  passes104: boolean;
+  /** Writes the configuration; returns the command that runs it. */
+  configure(folder: string, ports: Ports): Promise<string[]>;
+}
+
+const nginx: Proxy = {
+  passes104: false,
+  async configure(folder, ports) {
     const block = adapt(await blockOf('deploying.md', '**nginx**', 'nginx'), {
       'listen 443 ': `listen 127.0.0.1:${ports.proxy} `,
       '127.0.0.1:8080': `127.0.0.1:${ports.server}`,
@@ -47,7 +54,11 @@ const PROXIES: Record<string, (folder: string, ports: Ports) => Promise<string[]
     await writeFile(file, `${main}\nhttp { access_log off; ${paths.join(' ')}\n${block}\n}`);
     return ['nginx', '-c', file, '-e', `${folder}/error.log`];
   },
-  async Caddy(folder, ports) {
+};
+
+const caddy: Proxy = {
+  passes104: true,
+  async configure(folder, ports) {
     const block = adapt(await blockOf('deploying.md', '**Caddy**', ''), {
       'media.example.org {': `https://localhost:${ports.proxy} {\n\ttls ${folder}/fullchain.pem ${folder}/privkey.pem`,
       '127.0.0.1:8080': `127.0.0.1:${ports.server}`,
@@ -58,7 +69,30 @@ const PROXIES: Record<string, (folder: string, ports: Ports) => Promise<string[]
   },
 };
 
-describe.each(Object.keys(PROXIES))('behind %s', (name) => {
+/** Header fields by name. */
+type Sent = Record<string, string>;
+
+/** What curl says in each protocol. */
+const BY_CURL: ({ protocol: string } & Record<'common' | 'creation' | 'append', Sent>)[] = [
+  {
+    protocol: 'tus 1.0',
+    common: { 'Tus-Resumable': '1.0.0' },
+    creation: { 'Upload-Length': String(bytes.length) },
+    append: { 'Content-Type': 'application/offset+octet-stream' },
+  },
+  // "careful upload creation": the address is known before the first byte is sent
+  {
+    protocol: 'the IETF’s draft',
+    common: { 'Upload-Draft-Interop-Version': '8' },
+    creation: { 'Upload-Complete': '?0' },
+    append: { 'Content-Type': 'application/partial-upload', 'Upload-Complete': '?1' },
+  },
+];
+
+describe.each<[string, Proxy]>([
+  ['nginx', nginx],
+  ['Caddy', caddy],
+])('behind %s', (name, { passes104, configure }) => {
   let folder: string;
   let server: TestServer;
   let proxy: ReturnType<typeof execa>;
@@ -78,7 +112,7 @@ describe.each(Object.keys(PROXIES))('behind %s', (name) => {
       ...certificate,
     ]);
     ca = await readFile(`${folder}/fullchain.pem`, 'utf8');
-    const [program = '', ...args] = (await PROXIES[name]?.(folder, ports)) ?? [];
+    const [program = '', ...args] = await configure(folder, ports);
     server = await startServer({ PORT: String(ports.server), PUBLIC_URL: origin, TRUST_PROXY: '1' });
     proxy = execa(program, args, { reject: false, all: true, env: { XDG_DATA_HOME: folder, HOME: folder } });
     await eventually(async () => {
@@ -122,47 +156,94 @@ describe.each(Object.keys(PROXIES))('behind %s', (name) => {
     await expectWhole(mediaIdOf(url));
   }, 120_000);
 
-  it('curl goes on where it was cut, over HTTP/2', async () => {
-    const before = cutting.cuts();
-    const auth = ['-H', `Authorization: Bearer ${server.adminKey}`, '-H', 'Tus-Resumable: 1.0.0'];
-    const curl = (args: string[], input?: Buffer) =>
-      execa('curl', ['-ksS', '--http2', ...auth, ...args], { reject: false, ...(input ? { input } : {}) });
-    const head = ['-o', '/dev/null', '-w', '%{http_version} %header{location} %header{upload-offset}'];
-    const created = await curl([
-      ...['-X', 'POST', `${origin}/files`, '-D', '-', '-o', '/dev/null'],
-      ...['-H', `Upload-Length: ${bytes.length}`],
-    ]);
-    expect(created.stdout).toMatch(/^HTTP\/2 201/);
-    const url = /^location: (\S+)/im.exec(created.stdout)?.[1] ?? '';
-    for (let offset = 0, requests = 0; offset < bytes.length; requests++) {
-      expect(requests).toBeLessThan(20);
-      await curl(
-        [
-          ...['-X', 'PATCH', url, '-T', '-', '-H', `Upload-Offset: ${offset}`],
-          ...['-H', 'Content-Type: application/offset+octet-stream', ...head.slice(0, 2)],
-        ],
-        bytes.subarray(offset),
-      );
-      const stands = await curl(['-I', url]);
-      const told = Number(/^upload-offset: (\d+)/im.exec(stands.stdout)?.[1] ?? offset);
-      expect(told).toBeGreaterThanOrEqual(offset);
-      offset = told;
-    }
-    expect(cutting.cuts()).toBeGreaterThan(before);
-    await expectWhole(mediaIdOf(url));
-  }, 120_000);
+  it.each(BY_CURL)(
+    'curl goes on where it was cut, over HTTP/2, by $protocol',
+    async (by) => {
+      const { common, creation, append } = by;
+      const before = cutting.cuts();
+      const curl = (args: string[], input?: Buffer) =>
+        execa('curl', ['-ksS', '--http2', ...fields({ ...auth(), ...common }), ...args], {
+          reject: false,
+          ...(input ? { input } : {}),
+        });
+      const created = await curl(['-X', 'POST', `${origin}/files`, '-i', ...fields(creation)]);
+      expect(created.stdout).toMatch(/^HTTP\/2 201/m);
+      const url = /^location: (\S+)/im.exec(created.stdout)?.[1] ?? '';
+      for (let offset = 0, requests = 0; offset < bytes.length; requests++) {
+        expect(requests).toBeLessThan(20);
+        const at = fields({ ...append, 'Upload-Offset': String(offset) });
+        await curl(['-X', 'PATCH', url, '-T', '-', '-o', '/dev/null', ...at], bytes.subarray(offset));
+        const stands = await curl(['-I', url]);
+        const told = Number(/^upload-offset: (\d+)/im.exec(stands.stdout)?.[1] ?? offset);
+        expect(told).toBeGreaterThanOrEqual(offset);
+        offset = told;
+      }
+      expect(cutting.cuts()).toBeGreaterThan(before);
+      await expectWhole(mediaIdOf(url));
+    },
+    120_000,
+  );
 
-  it('a client of the IETF’s draft uploads', async () => {
-    cutting.calm();
-    const { status, body } = await urlSessionUpload(`${origin}/files`, bytes, {
-      version: 6,
-      ca,
-      headers: { Authorization: `Bearer ${server.adminKey}` },
+  /** One task of an app on iOS. */
+  const task = (headers: Sent = {}, waits = false) =>
+    urlSessionUpload(`${origin}/files`, bytes, {
+      ...{ version: 6, ca, waits },
+      headers: { ...auth(), ...headers },
     });
-    expect(status).toBe(201);
-    await expectWhole((JSON.parse(body) as { id: string }).id);
-  }, 120_000);
+
+  if (passes104)
+    it('a client of the IETF’s draft that saw the 104 goes on where it was cut', async () => {
+      const { url, resumptions } = await task({}, true);
+      expect(resumptions).toBeGreaterThan(0);
+      await expectWhole(mediaIdOf(url));
+    }, 120_000);
+  else {
+    it('a client of the IETF’s draft, which sees no 104, begins anew; what it left expires', async () => {
+      const left = await leave();
+      const { status, body } = await calmly(() => task());
+      expect(status).toBe(201);
+      const { id } = JSON.parse(body) as { id: string };
+      expect(id).not.toBe(left.id);
+      await expectWhole(id);
+      const { headers } = await server.fetch(`/files/${left.id}`, {
+        method: 'HEAD',
+        headers: { 'Tus-Resumable': '1.0.0' },
+      });
+      expect(Number(headers.get('upload-offset'))).toBeLessThan(bytes.length);
+      expect(Date.parse(headers.get('upload-expires') ?? '')).toBeGreaterThan(Date.now());
+    }, 120_000);
+
+    it('with its Idempotency-Key it goes on with what it left', async () => {
+      const key = { 'Idempotency-Key': 'the same file' };
+      const left = await leave(key);
+      const { status, body } = await calmly(() => task(key));
+      expect([status, JSON.parse(body)]).toEqual([201, { id: left.id }]);
+      await expectWhole(left.id);
+    }, 120_000);
+
+    /** A task whose connection broke; resolves with the upload it made. */
+    async function leave(headers: Sent = {}): Promise<{ id: string }> {
+      const known = new Set((await uploading()).map(({ id }) => id));
+      await expect(task(headers)).rejects.toThrow(NeverAnnouncedError);
+      return eventually(async () => (await uploading()).find(({ id }) => !known.has(id)));
+    }
+
+    async function uploading(): Promise<{ id: string }[]> {
+      const answer = await server.fetch('/api/media?status=uploading');
+      return ((await answer.json()) as { items: { id: string }[] }).items;
+    }
+
+    async function calmly<T>(work: () => Promise<T>): Promise<T> {
+      cutting.calm(true);
+      return work().finally(() => cutting.calm(false));
+    }
+  }
+
+  const auth = () => ({ Authorization: `Bearer ${server.adminKey}` });
 });
+
+const fields = (headers: Sent): string[] =>
+  Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`]);
 
 /** Somebody answers at this port. */
 const listens = (port: number): Promise<boolean> =>

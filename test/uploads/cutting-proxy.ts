@@ -7,8 +7,8 @@ export interface CuttingProxy {
   port: number;
   /** Connections cut so far. */
   cuts(): number;
-  /** No more cuts: for the end of a test. */
-  calm(): void;
+  /** Whether connections are left alone from now on. */
+  calm(calm: boolean): void;
   close(): Promise<void>;
 }
 
@@ -46,7 +46,7 @@ export async function startCuttingProxy(
   return {
     port: (server.address() as AddressInfo).port,
     cuts: () => cuts,
-    calm: () => void (calm = true),
+    calm: (wanted) => void (calm = wanted),
     async close() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));

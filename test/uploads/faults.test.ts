@@ -153,7 +153,7 @@ describe('a client on a bad network, a server that is killed', () => {
         await new Promise((resolve) => setTimeout(resolve, random.between(50, 600)));
         await engine.crash();
       }
-      proxy.calm();
+      proxy.calm(true);
     })();
     await Promise.all([killer, resume(url, { pieces: () => random.between(1000, 9 * MiB), slow: true })]);
     expect(kills).toBe(4);

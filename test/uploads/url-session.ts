@@ -10,6 +10,8 @@ export interface UrlSessionOptions {
   headers: Record<string, string>;
   /** Certificate to trust, of an https server. */
   ca?: string;
+  /** Sends no more than its first bytes before the 104 came, so that no cut can be earlier. */
+  waits?: boolean;
 }
 
 export interface UrlSessionResult {
@@ -31,16 +33,22 @@ interface Attempt {
   promised: number;
 }
 
-/** Uploads; throws when the app would have to begin anew: the connection broke before the address was known. */
+/** How much is sent before the 104, by a client that waits for it. */
+const FIRST_BYTES = 64 * 1024;
+
+/** The connection broke before the address was known: the app has to begin anew. */
+export class NeverAnnouncedError extends Error {}
+
+/** Uploads. Throws `NeverAnnouncedError`. */
 export async function urlSessionUpload(
   endpoint: string,
   body: Buffer,
-  { version, headers, ca }: UrlSessionOptions,
+  { version, headers, ca, waits = false }: UrlSessionOptions,
 ): Promise<UrlSessionResult> {
   const complete: Record<string, string> =
     version === 3 ? { 'Upload-Incomplete': '?0' } : { 'Upload-Complete': '?1' };
   const common = { ...headers, 'Upload-Draft-Interop-Version': String(version) };
-  const first = await attempt('POST', endpoint, { ...common, ...complete }, body, version, ca);
+  const first = await attempt('POST', endpoint, { ...common, ...complete }, body, { version, ca, waits });
   const url = first.location;
   let { promised } = first;
   if (first.response)
@@ -50,9 +58,9 @@ export async function urlSessionUpload(
       url: first.response.headers.location ?? '',
       resumptions: 0,
     };
-  if (!url) throw new Error('the upload was never announced');
+  if (!url) throw new NeverAnnouncedError('the upload was never announced');
   for (let resumptions = 1; ; resumptions++) {
-    const { response: stands } = await attempt('HEAD', url, common, Buffer.alloc(0), version, ca);
+    const { response: stands } = await attempt('HEAD', url, common, Buffer.alloc(0), { version, ca });
     if (!stands) continue;
     const offset = Number(stands.headers['upload-offset']);
     if (stands.statusCode !== 204 || !(offset >= promised))
@@ -61,7 +69,7 @@ export async function urlSessionUpload(
       return { status: 200, body: '', url, resumptions };
     const type: Record<string, string> = version >= 6 ? { 'Content-Type': 'application/partial-upload' } : {};
     const fields = { ...common, ...complete, ...type, 'Upload-Offset': String(offset) };
-    const next = await attempt('PATCH', url, fields, body.subarray(offset), version, ca);
+    const next = await attempt('PATCH', url, fields, body.subarray(offset), { version, ca });
     if (next.response) return { status: next.response.statusCode ?? 0, body: next.body, url, resumptions };
     promised = Math.max(offset, next.promised);
   }
@@ -72,8 +80,7 @@ async function attempt(
   url: string,
   headers: Record<string, string>,
   body: Buffer,
-  version: number,
-  ca: string | undefined,
+  { version, ca, waits = false }: Omit<UrlSessionOptions, 'headers'>,
 ): Promise<Attempt> {
   const made: Attempt = { response: undefined, body: '', location: undefined, promised: 0 };
   const length = method === 'HEAD' ? {} : { 'Content-Length': String(body.length) };
@@ -87,6 +94,8 @@ async function attempt(
   client.on('information', ({ statusCode, headers: fields }) => {
     if (statusCode !== 104 || fields['upload-draft-interop-version'] !== String(version)) return;
     made.location ??= fields['location'];
+    if (held) client.end(held);
+    held = undefined;
     made.promised = Number(fields['upload-offset'] ?? made.promised);
   });
   client.on('response', (response) => {
@@ -94,7 +103,9 @@ async function attempt(
     response.setEncoding('utf8').on('data', (text: string) => (made.body += text));
   });
   client.on('error', () => undefined);
-  client.end(body);
+  let held = waits ? body.subarray(FIRST_BYTES) : undefined;
+  if (held) client.write(body.subarray(0, FIRST_BYTES));
+  else client.end(body);
   await new Promise((resolve) => client.once('close', resolve));
   return made;
 }
