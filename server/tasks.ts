@@ -3,7 +3,7 @@ import type { Context } from './context.ts';
 import { emit } from './events/events.ts';
 import { JobError, JobPostponed, type ClaimedJob, type JobStatus, type Task } from './jobs/job.ts';
 import { hlsOutputs } from './media/growing.ts';
-import { earlyTask, pipelineTasks } from './pipeline/index.ts';
+import { DROP_SOURCE, earlyTask, pipelineTasks } from './pipeline/index.ts';
 import { endAttempts, forgetAttempts, type RemoteEncoding } from './providers/index.ts';
 import { mediaPrefix } from './storage/storage.ts';
 import { awaitWhole, openPrefix, type Uploads } from './uploads/index.ts';
@@ -20,7 +20,7 @@ export function createTasks(
     discard: discard(ctx, uploads),
     purge: purge(ctx, uploads),
     tidy: tidy(ctx),
-    'drop-source': dropSource(ctx),
+    [DROP_SOURCE]: dropSource(ctx),
     retire: retire(ctx),
   };
 }

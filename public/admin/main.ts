@@ -24,7 +24,7 @@ start(async () => {
   const content = h('div', { class: 'tab-content' });
   let address = readAddress(location.search);
 
-  const media = createMediaTable();
+  const media = createMediaTable(isAdmin);
   const jobs = createJobsTable((job) => go({ job }));
   const keys = createKeysTab();
   const drawer = createJobDrawer(() => address.job && go({ job: '' }));

@@ -12,7 +12,8 @@ import { createLiveTable, type LiveTable } from './live-table.ts';
 
 export const MEDIA_FILTERS = ['uploading', 'processing', 'playable', 'ready', 'failed', 'cancelled'];
 
-export function createMediaTable(): LiveTable<Media> {
+/** `isAdmin`: may do what owners may not. */
+export function createMediaTable(isAdmin: boolean): LiveTable<Media> {
   return createLiveTable<Media>({
     path: '/api/media',
     label: 'Media',
@@ -23,7 +24,7 @@ export function createMediaTable(): LiveTable<Media> {
       media.owner,
       lengthOf(media),
       created(media.createdAt),
-      actions(media),
+      actions(media, isAdmin),
     ],
     matches: (media, { status, q }) => (!status || media.status === status) && (!q || matchesText(media, q)),
     empty: ({ status, q }) =>
@@ -69,11 +70,18 @@ function statusOf(media: Media): HTMLElement {
       ? h('progress', { class: 'bar', max: 100, value: progress.percent, 'aria-label': 'Progress' })
       : null,
     busy ? h('span', { class: 'muted number' }, percent(progress.percent)) : null,
-    status === 'failed' && error
-      ? h('span', { class: 'muted truncate note', title: error.message }, error.message)
-      : null,
+    error ? h('span', { class: 'muted truncate note', title: error.message }, errorText(media)) : null,
   );
 }
+
+/** A media that plays although it has an error plays from elsewhere. */
+function errorText({ status, error }: Media): string | undefined {
+  return status === 'failed' ? error?.message : `Only at Stream. ${error?.message ?? ''}`;
+}
+
+/** It plays from Stream alone, and what was uploaded is there: our FFmpeg can encode it, too. */
+const mayEncodeHere = ({ status, encoder, error, sourceDeletedAt }: Media): boolean =>
+  status === 'ready' && !sourceDeletedAt && (encoder === 'stream' || (encoder === 'both' && !!error));
 
 function lengthOf({ source, upload }: Media): HTMLElement {
   const bytes = source?.size ?? upload?.length;
@@ -81,7 +89,7 @@ function lengthOf({ source, upload }: Media): HTMLElement {
   return h('span', { class: 'number' }, parts.join(' · ') || '–');
 }
 
-function actions(media: Media): HTMLElement {
+function actions(media: Media, isAdmin: boolean): HTMLElement {
   const focusable = (element: HTMLElement, name: string): HTMLElement => {
     element.dataset.focus = name;
     return element;
@@ -93,6 +101,12 @@ function actions(media: Media): HTMLElement {
     { class: 'cell-actions' },
     media.status === 'failed' &&
       focusable(actionButton({ label: 'Retry', icon: 'retry', kind: 'quiet', run: post('retry') }), 'retry'),
+    isAdmin &&
+      mayEncodeHere(media) &&
+      focusable(
+        actionButton({ label: 'Encode here', icon: 'film', kind: 'quiet', run: () => encodeHere(media) }),
+        'encode',
+      ),
     unfinished &&
       focusable(
         actionButton({ label: 'Cancel', icon: 'close', kind: 'quiet', run: post('cancel') }),
@@ -105,6 +119,9 @@ function actions(media: Media): HTMLElement {
       ),
   );
 }
+
+const encodeHere = (media: Media): Promise<void> =>
+  request('POST', `/api/media/${media.id}/retry`, { encoder: 'ffmpeg' });
 
 async function remove(media: Media): Promise<void> {
   if (!(await confirmed('Delete this media?', `“${media.title}” can’t be brought back.`, 'Delete'))) return;

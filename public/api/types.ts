@@ -92,7 +92,11 @@ export interface Media {
   outputs: Output[];
   playback: Playback | null;
   progress: Progress | null;
+  /** Why it failed; of one that plays, why it could not be encoded here and plays from a provider. */
   error?: Problem | null;
+  /** Known to its owner. */
+  encoder?: 'ffmpeg' | 'stream' | 'both';
+  sourceDeletedAt?: string | null;
 }
 
 export type JobStatus = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';

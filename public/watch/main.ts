@@ -7,7 +7,7 @@ import { fill, h } from '../ui/dom.ts';
 import { ago, dateTime, duration } from '../ui/format.ts';
 import { emptyState, openPage, start } from '../ui/page.ts';
 import { details } from './details.ts';
-import { downloads, titleOf, tools } from './owner-tools.ts';
+import { besideNote, downloads, titleOf, tools } from './owner-tools.ts';
 import type { Player } from './player.ts';
 import { readWatched, type Watched } from './read.ts';
 import { stage } from './stage.ts';
@@ -59,7 +59,7 @@ async function show(main: HTMLElement, { media: first, own }: Watched, me: Me | 
     const before = more.querySelector('details');
     const now = details(media);
     now.open = before?.open ?? false;
-    fill(more, now);
+    fill(more, besideNote(media), now);
   }
 
   async function update(media: Media, startNow: boolean): Promise<void> {

@@ -34,6 +34,20 @@ export function tools(media: Media, mayChange: boolean, files: HTMLElement): HTM
   return h('div', { class: 'tools' }, visibility(media), copy, files, remove);
 }
 
+/** What its owner should know of a media that plays all the same: our encoder could not make it, Stream has it. */
+export function besideNote({ status, error }: Media): HTMLElement | null {
+  if (status === 'failed' || !error) return null;
+  return h(
+    'p',
+    { class: 'muted beside-note' },
+    'It plays from Cloudflare Stream; it could not be encoded here: ',
+    error.message,
+    ' (',
+    h('code', {}, error.code),
+    ')',
+  );
+}
+
 /** Links to the files that were made for keeping. */
 export function downloads({ playback }: Media): HTMLElement[] {
   const { mp4, m4a } = playback?.downloads ?? {};

@@ -29,6 +29,8 @@ const edit = z
   })
   .refine((changes) => Object.keys(changes).length > 0, 'Send a title or a visibility');
 
+const retry = z.strictObject({ encoder: z.literal('ffmpeg').optional() });
+
 export function mediaRoutes(ctx: Context, access: Access): Router {
   const { db } = ctx;
   const router = Router();
@@ -65,8 +67,10 @@ export function mediaRoutes(ctx: Context, access: Access): Router {
 
   resource(router, '/:id/retry', {
     async post(req, res) {
-      const media = await own(req, 'upload');
-      res.status(202).json(await view(await transact(db, (trx) => retryMedia(trx, media, ctx.config))));
+      const { encoder } = readBody(req, retry);
+      const media = await own(req, encoder ? 'admin' : 'upload');
+      const row = await transact(db, (trx) => retryMedia(trx, media, ctx.config, encoder));
+      res.status(202).json(await view(row));
     },
   });
 

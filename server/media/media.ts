@@ -25,7 +25,7 @@ export const MEDIA_STATUSES = [
 ] as const;
 export type MediaStatus = (typeof MEDIA_STATUSES)[number];
 
-/** The legal edges within one attempt. `failed -> processing` is not here: only `reopen` does it, with a new attempt. */
+/** The legal edges within one attempt. `failed -> processing` and `ready -> playable` are not here: only `reopen` and `reopenBeside` do it, with a new attempt. */
 export const TRANSITIONS: Readonly<Record<MediaStatus, readonly MediaStatus[]>> = {
   uploading: ['processing', 'failed', 'cancelled'],
   live: ['processing', 'failed', 'cancelled'],
@@ -100,21 +100,40 @@ export async function lockMedia(trx: Trx, id: string): Promise<MediaRow | undefi
 }
 
 /**
- * The explicit retry: failed -> processing under a new attempt number. Undefined when the media was not
- * failed at that attempt any more, or was never uploaded whole.
+ * The explicit retry: failed -> processing under a new attempt number, by another encoder if one is named. Undefined when
+ * the media was not failed at that attempt any more, or was never uploaded whole.
  */
-export async function reopen(trx: Trx, id: string, attempt: number): Promise<MediaRow | undefined> {
+export const reopen = (
+  trx: Trx,
+  id: string,
+  attempt: number,
+  encoder?: string,
+): Promise<MediaRow | undefined> =>
+  openNext(trx, { id, attempt, status: 'failed' }, { status: 'processing', ...(encoder ? { encoder } : {}) });
+
+/**
+ * ready -> playable under a new attempt number, for a media that plays from a provider: it is to be encoded here as well.
+ * Undefined when it was not ready at that attempt any more, or its source is gone.
+ */
+export const reopenBeside = (trx: Trx, id: string, attempt: number): Promise<MediaRow | undefined> =>
+  openNext(trx, { id, attempt, status: 'ready' }, { status: 'playable', encoder: 'both' });
+
+async function openNext(
+  trx: Trx,
+  { id, attempt, status }: { id: string; attempt: number; status: MediaStatus },
+  changes: { status: MediaStatus; encoder?: string },
+): Promise<MediaRow | undefined> {
   const row = await trx
     .updateTable('media')
     .set({
-      status: 'processing',
+      ...changes,
       attempt: attempt + 1,
       errorCode: null,
       errorMessage: null,
       updatedAt: Date.now(),
     })
     .where('id', '=', id)
-    .where('status', '=', 'failed')
+    .where('status', '=', status)
     .where('attempt', '=', attempt)
     .where('sourceKey', 'is not', null)
     .where('deletedAt', 'is', null)

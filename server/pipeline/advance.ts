@@ -60,13 +60,13 @@ export async function advance(trx: Trx, media: MediaRow, encoding: Config['encod
 }
 
 /**
- * What follows when a job has failed for good. A required step takes its media along, unless a provider encodes it too;
- * without an optional one (a poster) the media goes on.
+ * What follows when a job has failed for good, or somebody has cancelled it. A required step takes its media along, unless
+ * a provider encodes it too; without an optional one (a poster) the media goes on.
  */
 export async function mediaFailed(
   trx: Trx,
-  job: ClaimedJob,
-  failure: JobFailure,
+  job: Pick<ClaimedJob, 'task' | 'mediaId' | 'mediaAttempt'>,
+  failure: Pick<JobFailure, 'code' | 'message'>,
   encoding: Config['encoding'],
 ): Promise<void> {
   const step = STEPS.find(({ name }) => name === job.task);
@@ -74,7 +74,7 @@ export async function mediaFailed(
   if (!(step || early) || !job.mediaId || job.mediaAttempt === null) return;
   // Locked: what a provider says at the same moment must see this, or be seen.
   const media = await lockMedia(trx, job.mediaId);
-  if (!media || media.attempt !== job.mediaAttempt) return;
+  if (!media || media.deletedAt !== null || media.attempt !== job.mediaAttempt) return;
   if (early) await dropEarly(trx, media.id);
   if (!step?.required) return advance(trx, media, encoding);
   const error = { code: failure.code, message: failure.message };
@@ -103,6 +103,26 @@ export async function failMedia(
   await addTidy(trx, media);
   if (left) await advance(trx, left, encoding);
 }
+
+/**
+ * Whether this task can be run again by itself, in the attempt that its media is in: its step is one that nothing builds
+ * upon, and what it makes is missing.
+ */
+export async function isMissingExtra(
+  trx: Trx,
+  media: MediaRow,
+  task: string,
+  encoding: Config['encoding'],
+): Promise<boolean> {
+  const step = STEPS.find(({ name }) => name === task);
+  if (!step?.extra) return false;
+  const state = await stateOf(trx, media, encoding);
+  return step.due(state) && !step.done(state);
+}
+
+/** Whether this task's step reads the uploaded file. */
+export const needsUpload = (task: string): boolean =>
+  STEPS.some(({ name, fromStored }) => name === task && !fromStored);
 
 /** Half a stream is no stream; `tidy` removes its bytes. */
 async function dropGrowing(trx: Trx, media: MediaRow): Promise<void> {
@@ -150,13 +170,16 @@ async function stateOf(trx: Trx, media: MediaRow, encoding: Config['encoding']):
   };
 }
 
+/** A job that was told to stop has nothing more to say, also while its worker still stops it. */
 async function endedSteps(trx: Trx, media: MediaRow): Promise<Set<string>> {
   const rows = await trx
     .selectFrom('job')
     .select('task')
     .where('mediaId', '=', media.id)
     .where('mediaAttempt', '=', media.attempt)
-    .where('status', 'in', ['succeeded', 'failed', 'cancelled'])
+    .where((eb) =>
+      eb.or([eb('status', 'in', ['succeeded', 'failed', 'cancelled']), eb('cancelRequested', '=', 1)]),
+    )
     .execute();
   return new Set(rows.map(({ task }) => task));
 }
@@ -193,12 +216,15 @@ async function addTidy(trx: Trx, media: MediaRow): Promise<void> {
   });
 }
 
+/** The task that deletes a source. */
+export const DROP_SOURCE = 'drop-source';
+
 /** By KEEP_SOURCE. */
 async function addDropSource(trx: Trx, media: MediaRow, keepMs: number): Promise<void> {
   if (keepMs === Infinity) return;
   await add(trx, {
-    key: `${media.id}:drop-source`,
-    task: 'drop-source',
+    key: keyOf(media, DROP_SOURCE),
+    task: DROP_SOURCE,
     mediaId: media.id,
     owner: media.owner,
     maxAttempts: 20,

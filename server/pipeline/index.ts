@@ -7,7 +7,7 @@ import { earlyTask as followUploads } from './early/early.ts';
 import { createFfmpeg, type Ffmpeg } from './ffmpeg/ffmpeg.ts';
 import { keptSources, taskOf } from './runner.ts';
 
-export { advance, failMedia, mediaFailed } from './advance.ts';
+export { DROP_SOURCE, advance, isMissingExtra, mediaFailed, needsUpload } from './advance.ts';
 export { EARLY, addEarly, findEarly } from './early/job.ts';
 export { cleanScratch } from './scratch.ts';
 

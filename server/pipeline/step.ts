@@ -64,6 +64,8 @@ export interface Step {
   priority: number;
   /** Without it a media isn't ready, and when it fails the media fails. */
   required: boolean;
+  /** Optional, and no other step builds upon it or takes its place: it can be run again by itself at any time. */
+  extra?: true;
   /** Its work is there. */
   done(state: MediaState): boolean;
   /** It can run, and this media has a need of it. */

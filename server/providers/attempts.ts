@@ -201,6 +201,16 @@ export async function endAttempts(trx: Trx, mediaId: string, olderThan?: number)
   await trx.deleteFrom('output').where('mediaId', '=', mediaId).where('kind', '=', 'stream').execute();
 }
 
+/** A media's attempts go on as those of its next attempt: their videos are wanted as before. */
+export async function carryAttempts(trx: Trx, mediaId: string, from: number, to: number): Promise<void> {
+  await trx
+    .updateTable('encodeAttempt')
+    .set({ mediaAttempt: to, updatedAt: Date.now() })
+    .where('mediaId', '=', mediaId)
+    .where('mediaAttempt', '=', from)
+    .execute();
+}
+
 /** Forgets a deleted media's attempts, but for those that have yet to be looked for at the provider. */
 export async function forgetAttempts(trx: Trx, mediaId: string): Promise<void> {
   await trx

@@ -1,6 +1,7 @@
 /** Encoding by somebody else than our FFmpeg. What the rest of the house imports. */
 export {
   attemptById,
+  carryAttempts,
   currentAttempt,
   endAttempts,
   forgetAttempts,

@@ -41,7 +41,7 @@ inChromium('the watch page of a video at Stream', () => {
     await folder?.dispose();
   });
 
-  it('plays it to its end', async () => {
+  it('plays it to its end, also when it can not be encoded here as well', async () => {
     const id = await uploadBytes(server, Buffer.from('a film'), { title: 'At Stream' });
     await eventually(async () => {
       const media = (await (await server.fetch(`/api/media/${id}`)).json()) as { status: string };
@@ -54,5 +54,27 @@ inChromium('the watch page of a video at Stream', () => {
     await eventually(async () => (await player(page))?.ended, 60_000);
     expect(problems).toEqual([]);
     await context.close();
+
+    // An admin asks for our own encode of what is no film: it goes on playing, and only its owner is told why.
+    const admin = await openLoggedIn(browser, server, '/admin');
+    await admin.page.getByRole('button', { name: 'Encode here' }).click();
+    await admin.page.getByText('Only at Stream.').waitFor();
+    expect(await admin.page.locator('.status-cell .badge').allInnerTexts()).toEqual(['Ready']);
+    await server.fetch(`/api/media/${id}`, {
+      method: 'PATCH',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ visibility: 'unlisted' }),
+    });
+    await admin.page.goto(`${server.url}/watch/${id}`);
+    await admin.page.getByText('It plays from Cloudflare Stream').waitFor();
+    await eventually(async () => ((await player(admin.page))?.readyState ?? 0) >= 2, 60_000);
+    const anybody = await browser.newPage();
+    await anybody.goto(`${server.url}/watch/${id}`);
+    await eventually(async () => ((await player(anybody))?.readyState ?? 0) >= 2, 60_000);
+    const seen = await anybody.locator('main').innerText();
+    expect(seen).toContain('At Stream');
+    expect(seen).not.toMatch(/encoded|not_media|Cloudflare/);
+    await anybody.close();
+    await admin.context.close();
   }, 300_000);
 });

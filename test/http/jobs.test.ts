@@ -83,7 +83,7 @@ describe.each(DIALECTS)('/api/jobs on %s', (dialect) => {
     expect(await statusOf('job', job.id)).toBe('failed'); // the old one stays as it was
 
     const again = await post(`/api/jobs/${job.id}/retry`);
-    expect([again.status, codeOf(again.body)]).toEqual([409, 'not_failed']);
+    expect([again.status, codeOf(again.body)]).toEqual([409, 'superseded']);
   });
 
   it('runs a failed job that is no step again', async () => {
@@ -117,6 +117,48 @@ describe.each(DIALECTS)('/api/jobs on %s', (dialect) => {
     expect((await post(`/api/jobs/${hls.id}/retry`)).body).toMatchObject({
       status: 'queued',
       mediaAttempt: 2,
+    });
+  });
+
+  describe('of an extra of a media', () => {
+    const SOURCE = JSON.stringify({ size: 1, duration: 1, audio: [], subtitles: [], video: { width: 2 } });
+    const retry = async (id: string) => {
+      const { status, body } = await post(`/api/jobs/${id}/retry`);
+      return status === 202 ? (body as { status: string }).status : codeOf(body);
+    };
+
+    it.each(['queued', 'running'])('cancels it while it is %s, and the media goes on', async (status) => {
+      const media = await makeMedia(test.ctx, { source: SOURCE });
+      const ladder = await makeJob(test.ctx, media, { task: 'ladder', status: 'running', leaseToken: 'y' });
+      const lease = status === 'running' ? { leaseToken: 'x' } : {};
+      const poster = await makeJob(test.ctx, media, { task: 'poster', status, ...lease });
+      const answer = await post(`/api/jobs/${poster.id}/cancel`);
+      expect(answer.body).toMatchObject(
+        status === 'running' ? { status, cancelRequested: true } : { status: 'cancelled' },
+      );
+      expect((await get(`/api/media/${media.id}`)).body).not.toHaveProperty('error');
+      expect(await statusOf('media', media.id)).toBe('processing');
+      expect(await statusOf('job', ladder.id)).toBe('running');
+      expect(await retry(poster.id)).toBe(status === 'running' ? 'not_failed' : 'queued');
+    });
+
+    it('is not needed where the media has it, or where another step has taken its place', async () => {
+      const media = await makeMedia(test.ctx, { source: SOURCE, status: 'ready' });
+      const row = { mediaId: media.id, mediaAttempt: 1, bytes: 1, createdAt: 1, details: '{}' };
+      const output = { ...row, id: media.id, kind: 'poster', prefix: 'p/' };
+      await test.ctx.db.insertInto('output').values(output).execute();
+      for (const task of ['poster', 'copy', 'ladder'])
+        expect(await retry((await makeJob(test.ctx, media, { task, status: 'cancelled' })).id)).toBe(
+          'not_needed',
+        );
+      expect(await retry((await makeJob(test.ctx, media, { status: 'succeeded' })).id)).toBe('not_failed');
+    });
+
+    it('needs the uploaded file, if its step reads that', async () => {
+      const gone = { source: SOURCE, status: 'ready', sourceKey: null, sourceDeletedAt: 1 };
+      const media = await makeMedia(test.ctx, gone);
+      const poster = await makeJob(test.ctx, media, { task: 'poster', status: 'failed' });
+      expect(await retry(poster.id)).toBe('source_gone');
     });
   });
 

@@ -6,7 +6,7 @@ import type { MediaRow } from '../../db/schema.ts';
 import { transact } from '../../db/transaction.ts';
 import { loadConfig } from '../../server/config.ts';
 import { newId } from '../../server/ids.ts';
-import { claim, complete, fail } from '../../server/jobs/queue.ts';
+import { cancelJob, claim, complete, fail } from '../../server/jobs/queue.ts';
 import { deleteMedia } from '../../server/media/lifecycle.ts';
 import { createMedia, reopen, transition } from '../../server/media/media.ts';
 import { newOutputId, publishOutput, type OutputKind } from '../../server/media/output.ts';
@@ -111,6 +111,23 @@ describe.each(DIALECTS)('on %s', (dialect) => {
     expect((await media()).status).toBe('processing');
     await publish('ladder');
     expect((await media()).status).toBe('ready');
+  });
+
+  it.each(['queued', 'running'])('is ready without a poster that was cancelled while %s', async (status) => {
+    await probed(VIDEO);
+    await publish('ladder');
+    if (status === 'running') await take('poster');
+    const { id: poster } = await db
+      .selectFrom('job')
+      .select('id')
+      .where('task', '=', 'poster')
+      .executeTakeFirstOrThrow();
+    await transact(db, async (trx) => {
+      const job = (await cancelJob(trx, poster))!;
+      await mediaFailed(trx, job, FAILURE, encoding);
+    });
+    expect((await media()).status).toBe('ready');
+    expect(await jobs()).toContain(status === 'running' ? 'poster running' : 'poster cancelled');
   });
 
   it('is ready when the poster fails last', async () => {

@@ -178,4 +178,99 @@ describe('encoding here and at Stream', () => {
       180_000,
     );
   });
+
+  describe('when an admin asks for an encode of ours later', () => {
+    /** What `POST /retry` for FFmpeg answers: the status, or the code of the refusal. */
+    async function encodeHere(id: string): Promise<string> {
+      const answer = await fetch(`${app.url}/api/media/${id}/retry`, {
+        ...{ method: 'POST', body: JSON.stringify({ encoder: 'ffmpeg' }) },
+        headers: { ...app.headers, 'Content-Type': 'application/json' },
+      });
+      const body = (await answer.json()) as { status: string; code?: string };
+      return body.code ?? body.status;
+    }
+    /** A media that is ready by Stream's version alone. */
+    async function carried(env: Record<string, string> = {}, options: StreamOptions = {}): Promise<string> {
+      const settings = { LADDER: '120', X264_PRESET: 'ultrafast', STORYBOARD: 'off', ...env };
+      app = await openStreamApp('sqlite', { env: settings, ...options });
+      const id = await app.upload(clip);
+      await is(id, 'ready');
+      expect(await playsFrom(id)).toBe('Stream');
+      return id;
+    }
+
+    it('plays from Stream until ours is whole, and keeps both', async () => {
+      let open: () => void = () => undefined;
+      const gate = new Promise<void>((resolve) => (open = resolve));
+      const id = await carried({}, { before: (task) => (task === 'probe' ? gate : Promise.resolve()) });
+      try {
+        expect(await encodeHere(id)).toBe('playable');
+        expect(await app.media(id)).toMatchObject({ status: 'playable', attempt: 2, encoder: 'both' });
+        expect(await playsFrom(id)).toBe('Stream');
+        expect(await encodeHere(id)).toBe('not_failed');
+      } finally {
+        open();
+      }
+      await is(id, 'ready');
+      expect(await playsFrom(id)).toBe('here');
+      expect(app.standIn.world.live.map(({ deleted }) => deleted)).toEqual([false]);
+      expect(await app.attempt(id)).toMatchObject({ state: 'complete', mediaAttempt: 2 });
+      expect(await encodeHere(id)).toBe('already_encoded');
+    }, 180_000);
+
+    it('stays with Stream and says why where it can not be encoded here; and may be asked again', async () => {
+      let broken = true;
+      const before = (task: string): Promise<void> =>
+        broken && task === 'probe'
+          ? Promise.reject(
+              new JobError({ code: 'not_decodable', message: 'It is damaged.', permanent: true }),
+            )
+          : Promise.resolve();
+      const id = await carried({}, { before });
+      expect(await encodeHere(id)).toBe('playable');
+      await is(id, 'ready');
+      expect(await app.media(id)).toMatchObject({ status: 'ready', errorCode: 'not_decodable' });
+      expect(await playsFrom(id)).toBe('Stream');
+      broken = false;
+      expect(await encodeHere(id)).toBe('playable');
+      await is(id, 'ready');
+      expect(await app.media(id)).toMatchObject({ attempt: 3, errorCode: null });
+      expect(await playsFrom(id)).toBe('here');
+    }, 180_000);
+
+    it('keeps the upload until it is done, and refuses when it is gone', async () => {
+      const id = await carried({ KEEP_SOURCE: '1h' });
+      const { db } = app.ctx;
+      const drops = () =>
+        db.selectFrom('job').select(['status', 'mediaId']).where('task', '=', 'drop-source').execute();
+      expect(await drops()).toEqual([{ status: 'queued', mediaId: id }]);
+      expect(await encodeHere(id)).toBe('playable');
+      await is(id, 'ready');
+      expect((await drops()).map(({ status }) => status).sort()).toEqual(['cancelled', 'queued']);
+      const past = Date.now() - 1;
+      await db.updateTable('job').set({ runAt: past }).where('task', '=', 'drop-source').execute();
+      await eventually(async () => (await app.media(id)).sourceDeletedAt !== null, PATIENCE);
+      expect(await playsFrom(id)).toBe('here');
+
+      await db.updateTable('media').set({ encoder: 'stream' }).where('id', '=', id).execute();
+      expect(await encodeHere(id)).toBe('source_gone');
+      expect(await app.media(id)).toMatchObject({ status: 'ready', attempt: 2 });
+    }, 180_000);
+
+    it('takes over what Stream could not encode', async () => {
+      const settings = { LADDER: '120', X264_PRESET: 'ultrafast', STORYBOARD: 'off' };
+      app = await openStreamApp('sqlite', { env: settings, world: { stepMs: null } });
+      const id = await app.upload(clip);
+      const { world } = app.standIn;
+      await eventually(async () => world.live.length === 1, PATIENCE);
+      const video = world.live[0]!;
+      world.move(video.uid, 'error', 0, { errorCode: 'ERR_UNKNOWN' });
+      await is(id, 'failed');
+      expect(await encodeHere(id)).toBe('processing');
+      await is(id, 'ready');
+      expect(await playsFrom(id)).toBe('here');
+      expect(await app.media(id)).toMatchObject({ encoder: 'ffmpeg', attempt: 2, errorCode: null });
+      await eventually(async () => video.deleted, PATIENCE);
+    }, 180_000);
+  });
 });

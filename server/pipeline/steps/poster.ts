@@ -16,6 +16,7 @@ export const posterStep: Step = {
   priority: 20,
   // A media plays without a poster: a page shows its placeholder. So its failure is logged and kept in its job only.
   required: false,
+  extra: true,
   needs: decoding,
   done: ({ outputs }) => outputs.has('poster'),
   due: ({ source }) => source?.video !== undefined || source?.cover !== undefined,

@@ -22,6 +22,7 @@ export const storyboardStep: Step = {
   name: 'storyboard',
   priority: 8,
   required: false,
+  extra: true,
   fromStored: true,
   needs: (source, { ladder }) => holding(source, rungsOf(source, ladder).slice(-1), 0),
   done: ({ outputs }) => outputs.has('storyboard'),

@@ -13,6 +13,7 @@ export const subtitlesStep: Step = {
   name: 'subtitles',
   priority: 15,
   required: false,
+  extra: true,
   done: ({ outputs }) => outputs.has('subtitles'),
   due: ({ source, encoding }) => encoding.wanted.subtitles && !!source && texts(source).length > 0,
   async run(ctx) {

@@ -11,6 +11,7 @@ export const waveformStep: Step = {
   name: 'waveform',
   priority: 5,
   required: false,
+  extra: true,
   fromStored: true,
   needs: (source) => holding(source, [], 1),
   done: ({ outputs }) => outputs.has('waveform'),
