@@ -123,8 +123,8 @@ describe.each(DIALECTS)('/api/jobs on %s', (dialect) => {
   describe('of an extra of a media', () => {
     const SOURCE = JSON.stringify({ size: 1, duration: 1, audio: [], subtitles: [], video: { width: 2 } });
     const retry = async (id: string) => {
-      const { status, body } = await post(`/api/jobs/${id}/retry`);
-      return status === 202 ? (body as { status: string }).status : codeOf(body);
+      const answer = await post(`/api/jobs/${id}/retry`);
+      return answer.status === 202 ? (answer.body as { status: string }).status : codeOf(answer.body);
     };
 
     it.each(['queued', 'running'])('cancels it while it is %s, and the media goes on', async (status) => {
