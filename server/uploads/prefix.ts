@@ -18,7 +18,7 @@ export interface PrefixOptions {
 }
 
 /**
- * The committed bytes of an upload from its first on, as they come. Ends when the upload is complete and every byte was
+ * The committed bytes of an upload from its first on, as they come; a chunk is good until the next one is asked for. Ends when the upload is complete and every byte was
  * given. Throws `PrefixEnded` when there will be no more, when `signal` says so, and when storage fails.
  */
 export async function* openPrefix(

@@ -7,14 +7,14 @@ import type { StepContext } from '../step.ts';
 
 /** The upload engine, as far as it tells of uploads that arrive. Both throw `PrefixEnded` when one doesn't go on. */
 export interface Arriving {
-  /** The bytes as they come, from the first to the last. */
+  /** The bytes as they come, from the first to the last. A chunk is good until the next one is asked for. */
   read(uploadId: string, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined>;
   /** Resolves when the upload is complete, with the key of its object. */
   whole(uploadId: string, signal: AbortSignal): Promise<string>;
 }
 
 export interface Arrival {
-  /** From the first byte to the last, as they come. */
+  /** From the first byte to the last, as they come. A chunk is good until the next one is asked for. */
   read(signal: AbortSignal): AsyncGenerator<Buffer, void, undefined>;
   /** The local path of the whole, once it is there. */
   whole(): Promise<string>;
@@ -51,7 +51,7 @@ export async function readHead(chunks: AsyncGenerator<Buffer, void, undefined>):
   let size = 0;
   let wanted = 1024;
   for await (const chunk of chunks) {
-    read.push(chunk);
+    read.push(Buffer.from(chunk));
     size += chunk.length;
     while (wanted <= size) {
       const head = Buffer.concat(read);

@@ -22,7 +22,7 @@ async function* slices(until = bytes.length): AsyncGenerator<Buffer> {
 
 async function all(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
   const read: Buffer[] = [];
-  for await (const chunk of chunks) read.push(chunk);
+  for await (const chunk of chunks) read.push(Buffer.from(chunk));
   return Buffer.concat(read);
 }
 

@@ -4,7 +4,10 @@ import { open } from 'node:fs/promises';
 
 export interface Spool {
   path: string;
-  /** The bytes from the first on, waiting for those to come. Throws what filling the spool failed with. */
+  /**
+   * The bytes from the first on, waiting for those to come; a chunk is good until the next one is asked for. Throws what
+   * filling the spool failed with.
+   */
   read(signal: AbortSignal): AsyncGenerator<Buffer, void, undefined>;
   /** Resolves when everything is in the file. */
   filled: Promise<void>;
@@ -40,10 +43,11 @@ export function spool(chunks: AsyncIterable<Buffer>, path: string): Spool {
     path,
     filled,
     async *read(signal) {
+      const memory = Buffer.allocUnsafeSlow(CHUNK);
       for (let at = 0; ;) {
         signal.throwIfAborted();
         if (at < size) {
-          for await (const chunk of bytesOf(path, at, size)) {
+          for await (const chunk of bytesOf(path, at, size, memory)) {
             at += chunk.length;
             yield chunk;
           }
@@ -54,14 +58,18 @@ export function spool(chunks: AsyncIterable<Buffer>, path: string): Spool {
   };
 }
 
-async function* bytesOf(path: string, from: number, to: number): AsyncGenerator<Buffer> {
+async function* bytesOf(
+  path: string,
+  from: number,
+  to: number,
+  memory: Buffer,
+): AsyncGenerator<Buffer> {
   const file = await open(path, 'r');
   try {
     for (let at = from; at < to;) {
-      const length = Math.min(CHUNK, to - at);
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(length), 0, length, at);
+      const { bytesRead } = await file.read(memory, 0, Math.min(memory.length, to - at), at);
       if (bytesRead === 0) throw new Error(`${path} ends at ${at} of ${to} bytes`);
-      yield buffer.subarray(0, bytesRead);
+      yield memory.subarray(0, bytesRead);
       at += bytesRead;
     }
   } finally {

@@ -1,6 +1,5 @@
 /** One run of a confined program, in a process group of its own, which is killed as a whole. */
 import { execa } from 'execa';
-import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { commandEnvironment, type Command } from './sandbox.ts';
@@ -178,10 +177,14 @@ async function feed(
     const next = await Promise.race([source.next(), end]);
     watch.fast(false);
     if (over || !next || next.done) break;
-    if (!stdin.write(next.value)) await Promise.race([once(stdin, 'drain').catch(() => undefined), end]);
+    await Promise.race([written(stdin, next.value), end]);
   }
   stdin.end();
 }
+
+/** Resolves when nobody reads the chunk's memory any more. */
+const written = (to: Writable, chunk: Buffer): Promise<void> =>
+  new Promise((resolve) => to.write(chunk, () => resolve()));
 
 function collector(onLine: ((line: string) => void) | undefined, stop: (why: ToolEnd) => void) {
   const lines: string[] = [];

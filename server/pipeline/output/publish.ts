@@ -5,6 +5,7 @@ import type { Commit } from '../../jobs/job.ts';
 import { newOutputId, publishOutput, type NewOutput, type OutputKind } from '../../media/output.ts';
 import { outputPrefix } from '../../storage/storage.ts';
 import type { StepContext } from '../step.ts';
+import { atOnce } from './at-once.ts';
 
 /** Media types of what is stored. */
 export const TYPES: Record<string, string> = {
@@ -17,7 +18,6 @@ export const TYPES: Record<string, string> = {
   '.vtt': 'text/vtt; charset=utf-8',
   '.m4a': 'audio/mp4',
 };
-const AT_ONCE = 4;
 
 /**
  * Stores all files of `folder`; resolves with the commit that makes them visible. When storing fails, what was stored is
@@ -61,7 +61,7 @@ async function storeFolder(ctx: StepContext, folder: string, prefix: string): Pr
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const files = entries.filter((e) => e.isFile()).map((e) => join(e.parentPath, e.name));
   let bytes = 0;
-  await forEach(files, async (path) => {
+  await atOnce(files, async (path) => {
     ctx.signal.throwIfAborted();
     const { size } = await stat(path);
     bytes += size;
@@ -69,20 +69,4 @@ async function storeFolder(ctx: StepContext, folder: string, prefix: string): Pr
     await ctx.storage.putFile(key, path, { contentType: TYPES[extname(path)] }, ctx.signal);
   });
   return bytes;
-}
-
-/** Runs `work` on every item, four at once. Rejects with the first error, when all that were running have ended. */
-async function forEach<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const queue = [...items];
-  const worker = async (): Promise<void> => {
-    try {
-      for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
-    } catch (error) {
-      queue.length = 0;
-      throw error;
-    }
-  };
-  const ends = await Promise.allSettled(Array.from({ length: AT_ONCE }, worker));
-  const failed = ends.find((end) => end.status === 'rejected');
-  if (failed) throw failed.reason;
 }

@@ -9,6 +9,7 @@ import type { StoredSegment } from '../../hls/model.ts';
 import type { NewSegment } from '../../media/growing.ts';
 import { ObjectMissingError } from '../../storage/storage.ts';
 import { Cutter, FreeCutter } from '../encode/cuts.ts';
+import { atOnce } from './at-once.ts';
 import { discard, joined, keyFramesOf, PieceReader, type Segment } from './pieces.ts';
 import { TYPES } from './publish.ts';
 import type { StepContext } from '../step.ts';
@@ -87,18 +88,21 @@ export class RenditionWriter {
 
   /** Stores what FFmpeg has completed since the last call; with `all` also the rest. Returns what is new. */
   async store(all: boolean, check?: (segment: Segment) => Promise<void>): Promise<NewSegment[]> {
-    const fresh: NewSegment[] = [];
-    for (const segment of await this.#reader.next(all)) {
+    const made = await this.#reader.next(all);
+    for (const segment of made) await check?.(segment);
+    const first = this.#sequence;
+    this.#sequence += made.length;
+    const stored = await atOnce(made, async (segment, n) => {
       this.#ctx.signal.throwIfAborted();
-      await check?.(segment);
-      const sequence = this.#sequence++;
-      const before = this.#earlier[sequence];
-      const stored = before ? this.#keep(before, segment) : await this.#add(sequence, segment);
-      this.segments.push(stored);
-      if (!before) fresh.push({ ...stored, rendition: this.name, sequence });
+      const before = this.#earlier[first + n];
+      const kept = before ? this.#keep(before, segment) : await this.#add(first + n, segment);
       await discard(segment);
-    }
-    return fresh;
+      return kept;
+    });
+    this.segments.push(...stored);
+    return stored
+      .map((segment, n) => ({ ...segment, rendition: this.name, sequence: first + n }))
+      .filter(({ sequence }) => !this.#earlier[sequence]);
   }
 
   /** Stores the playlists of the whole. */
@@ -151,4 +155,13 @@ export class RenditionWriter {
     this.bytes += size;
     return size;
   }
+}
+
+/** Stores what FFmpeg has completed of several renditions since the last call, all at once. Returns what is new. */
+export async function storeAll(
+  writers: readonly RenditionWriter[],
+  all: boolean,
+  checkOf?: (writer: RenditionWriter) => ((segment: Segment) => Promise<void>) | undefined,
+): Promise<NewSegment[]> {
+  return (await atOnce(writers, (writer) => writer.store(all, checkOf?.(writer)))).flat();
 }

@@ -16,9 +16,10 @@ import { outputPrefix } from '../../storage/storage.ts';
 import { Unfit } from '../encode/copying.ts';
 import type { PlannedAudio, PlannedVideo, StreamPlan } from '../encode/encode.ts';
 import { follow } from '../ffmpeg/follow.ts';
+import { atOnce } from './at-once.ts';
 import type { Segment } from './pieces.ts';
 import { withdrawFiles } from './publish.ts';
-import { Differs, RenditionWriter, ZERO } from './rendition-writer.ts';
+import { Differs, RenditionWriter, storeAll, ZERO } from './rendition-writer.ts';
 import type { StepContext } from '../step.ts';
 
 export interface StreamJob {
@@ -67,9 +68,7 @@ export async function stream(ctx: StepContext, job: StreamJob): Promise<Streamed
     const begun = all.filter((writer) => writer.begun);
     if (begun.length < all.length && !last) return;
     place ??= await openPlace(ctx, job, begun);
-    const fresh: NewSegment[] = [];
-    for (const writer of begun)
-      fresh.push(...(await writer.store(last, isVideo(writer) ? job.check : undefined)));
+    const fresh = await storeAll(begun, last, (writer) => (isVideo(writer) ? job.check : undefined));
     if (last || !job.grows || !fresh.length) return;
     if (place.visible || all.every(({ segments }) => segments.length)) await grow(place, fresh);
   };
@@ -87,7 +86,7 @@ export async function stream(ctx: StepContext, job: StreamJob): Promise<Streamed
   try {
     await follow(ctx.signal, job.run, round);
     const made = all.filter(({ segments }) => segments.length);
-    for (const writer of made) await writer.finish();
+    await atOnce(made, (writer) => writer.finish());
     const where = place ?? newPlace(ctx);
     const details = await job.verify(completeDetails(writers), writers.video[0]?.writer.segments ?? []);
     return { details, commit: (trx) => publishOutput(trx, rowOf(ctx, job.kind, where, all, details)) };

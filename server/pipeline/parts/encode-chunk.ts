@@ -7,7 +7,7 @@ import { planEncode, type StreamPlan } from '../encode/encode.ts';
 import { runPlan } from '../output/encode-stream.ts';
 import { follow } from '../ffmpeg/follow.ts';
 import { frameRate, type Rung } from '../encode/ladder.ts';
-import { RenditionWriter } from '../output/rendition-writer.ts';
+import { RenditionWriter, storeAll } from '../output/rendition-writer.ts';
 import type { StepContext } from '../step.ts';
 
 /** Frames of a chunk, in seconds, may be off by half of one: playlists have microseconds. */
@@ -47,8 +47,11 @@ export async function encodeHead(
  * Encodes a chunk and stores its segments; resolves with those that `grow` has not got. Undefined when they would not
  * fit in their place.
  */
-export const encodeChunk = (ctx: StepContext, job: ChunkJob): Promise<NewSegment[] | undefined> =>
-  encodePicture(ctx, job, ctx.encoding.chunkThreads, (writer) => writer.joins(job.prefix));
+export const encodeChunk = (
+  ctx: StepContext,
+  job: ChunkJob & { threads: number },
+): Promise<NewSegment[] | undefined> =>
+  encodePicture(ctx, job, job.threads, (writer) => writer.joins(job.prefix));
 
 /** Encodes all sounds, from start to end: cutting them would be heard. One of which nothing can be decoded is left out. */
 export async function encodeSounds(
@@ -108,7 +111,7 @@ async function storeWhile(
     if (ready.length < writers.length && !last) return;
     if (!begun) for (const writer of ready) if (!(await begin(writer))) throw new DoesNotFit();
     begun = ready;
-    for (const writer of begun) kept.push(...(await writer.store(last)));
+    kept.push(...(await storeAll(begun, last)));
     if (!grow || last || !kept.length) return;
     await grow(kept);
     kept = [];

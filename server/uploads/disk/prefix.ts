@@ -7,25 +7,30 @@ import { incomingKey } from './store.ts';
 const CHUNK = 1024 * 1024;
 
 /**
- * The bytes of an upload on disk from `from` up to the committed offset; nothing when the file was renamed under us:
- * the next look at the ledger says to what. Throws when the file is shorter than the ledger says.
+ * The bytes of an upload on disk from `from` up to the committed offset, all in the same memory: a chunk is good until the
+ * next one is asked for. Nothing when the file was renamed under us: the next look at the ledger says to what. Throws when
+ * the file is shorter than the ledger says.
  */
-export const diskReader = (storage: DiskStorage) =>
-  async function* (upload: UploadRow, from: number): AsyncGenerator<Buffer> {
+export const diskReader = (
+  storage: DiskStorage,
+): ((upload: UploadRow, from: number) => AsyncGenerator<Buffer>) => {
+  let memory: Buffer | undefined;
+  return async function* (upload, from) {
     const file = upload.offset > from ? await openUpload(storage, upload) : undefined;
     if (!file) return;
+    memory ??= Buffer.allocUnsafeSlow(CHUNK);
     try {
       for (let at = from; at < upload.offset;) {
-        const size = Math.min(CHUNK, upload.offset - at);
-        const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(size), 0, size, at);
+        const { bytesRead } = await file.read(memory, 0, Math.min(CHUNK, upload.offset - at), at);
         if (bytesRead === 0) throw new Error(`its file ends at ${at} of ${upload.offset} bytes`);
-        yield buffer.subarray(0, bytesRead);
+        yield memory.subarray(0, bytesRead);
         at += bytesRead;
       }
     } finally {
       await file.close();
     }
   };
+};
 
 /** Between the rename and its commit the file is in its place already. */
 async function openUpload(storage: DiskStorage, upload: UploadRow): Promise<FileHandle | undefined> {
