@@ -98,6 +98,7 @@ export const ENVIRONMENT = {
   CHUNK_SECONDS: integer(60, 0, 3600),
   FFMPEG_THREADS: integer(0, 0, 256),
   KEEP_COPY: flag(true),
+  PLAY_SOON: flag(true),
   STORYBOARD: flag(true),
   WAVEFORM: flag(true),
   SUBTITLES: flag(true),
@@ -240,13 +241,16 @@ function toConfig(env: Env) {
       maxPixels: env.MAX_PIXELS,
       preset: env.X264_PRESET,
       keepCopy: env.KEEP_COPY,
+      /** The lowest rung is encoded before the others, where viewers would have to wait for those. */
+      playSoon: env.PLAY_SOON,
       /** Seconds; 0: nothing is cut into chunks. */
       longestChunk: env.CHUNK_SECONDS,
       /** Of an FFmpeg process; 0: one for each core. */
       threads: env.FFMPEG_THREADS,
-      /** Of one that encodes a chunk: as many of them run at once as there are jobs. */
+      /** Of one that encodes a chunk, at least: as many of them run at once as there are jobs. */
       chunkThreads:
         env.FFMPEG_THREADS || Math.max(1, Math.floor(availableParallelism() / env.WORKER_CONCURRENCY)),
+      processors: availableParallelism(),
       wanted: {
         storyboard: env.STORYBOARD,
         waveform: env.WAVEFORM,

@@ -12,22 +12,23 @@ export interface Intake extends Usage {
   ready?: number | undefined;
 }
 
-const LOOK_EVERY_MS = 25;
+/** Each look costs the server some milliseconds of processor time. */
+const LOOK_EVERY_MS = { playable: 25, ready: 200 };
 
 /** Uploads a file with tus-js-client and watches its media until it is `ready`, or only `playable`. */
 export async function take(server: TestServer, path: string, until: 'playable' | 'ready'): Promise<Intake> {
   const id = await uploadFile(server, path);
   const watched = watch(server.pid());
-  const playable = await reached(server, id, ['playable', 'ready']);
-  const ready = until === 'ready' ? await reached(server, id, ['ready'], playable) : undefined;
+  const playable = await reached(server, id, 'playable');
+  const ready = until === 'ready' ? playable + (await reached(server, id, 'ready')) : undefined;
   return { mediaId: id, playable, ready, ...watched.end() };
 }
 
-/** Seconds until the media has one of these statuses, on top of `before`. */
-async function reached(server: TestServer, id: string, statuses: string[], before = 0): Promise<number> {
-  for (const started = performance.now(); ; await sleep(LOOK_EVERY_MS)) {
+/** Seconds until the media has come so far. */
+async function reached(server: TestServer, id: string, wanted: 'playable' | 'ready'): Promise<number> {
+  for (const started = performance.now(); ; await sleep(LOOK_EVERY_MS[wanted])) {
     const media = (await (await server.fetch(`/api/media/${id}`)).json()) as { status: string };
-    if (statuses.includes(media.status)) return before + (performance.now() - started) / 1000;
+    if ([wanted, 'ready'].includes(media.status)) return (performance.now() - started) / 1000;
     if (media.status === 'failed') throw new Error(`the media failed: ${JSON.stringify(media)}`);
   }
 }

@@ -1,7 +1,7 @@
 /** What Linux says a process and everything it ever started have used. */
 import { cpuSeconds, memoryOf } from '../uploads/processes.ts';
 
-const SAMPLE_MS = 100;
+const SAMPLE_MS = 500;
 
 export interface Usage {
   /** Seconds. */

@@ -10,6 +10,7 @@
  * A claim hands out a lease token. Whatever an attempt changes later must carry the token, so a worker that
  * lost its lease changes nothing. Leases are compared with this machine's clock: keep clocks within seconds.
  */
+import { sql } from 'kysely';
 import { type Db, type Trx } from '../../db/dialect.ts';
 import { statement, type Statement } from '../../db/statement.ts';
 import { transact } from '../../db/transaction.ts';
@@ -98,6 +99,20 @@ async function take(trx: Trx, { worker, tasks, leaseMs }: ClaimOptions): Promise
   if (!row) return undefined;
   emitStatus(trx, row);
   return toClaimed(row);
+}
+
+/**
+ * How many jobs of this priority or a higher one run now or could run, on all workers; counted up to `most`, so that it
+ * costs the same however many wait.
+ */
+export async function countPressing(db: Db, priority: number, most: number): Promise<number> {
+  const jobs = db.selectFrom('job').select('id').where('priority', '>=', priority).limit(most);
+  const queued = await jobs
+    .where('status', '=', sql.lit('queued'))
+    .where('delayed', '=', sql.lit(0))
+    .execute();
+  const running = await jobs.where('status', '=', sql.lit('running')).execute();
+  return Math.min(most, queued.length + running.length);
 }
 
 const someDelayed = statement<{ id: string }>(

@@ -53,7 +53,10 @@ it('plays the lowest rung while it is made, then all of them', async () => {
   const id = await bench.upload(file);
   await bench.drain('probe');
   expect(
-    needsFirst(JSON.parse((await bench.media(id)).source!) as Source, LADDER.split(',').map(Number)),
+    needsFirst(JSON.parse((await bench.media(id)).source!) as Source, {
+      ladder: LADDER.split(',').map(Number),
+      playSoon: true,
+    }),
   ).toBe(true);
   expect((await bench.jobs(id)).map(({ task }) => task)).not.toContain('ladder');
 

@@ -32,11 +32,16 @@ export interface EarlyVariant {
 export function earlyVariants(ctx: StepContext, head: Head): [EarlyVariant, ...EarlyVariant[]] {
   const { source } = head;
   if (!source.video) throw new Unfit('it is a sound');
-  const encoded = source.video.variableFrameRate ? [] : [encodedVariant(ctx, head)];
+  const encoded = isEncodable(source, ctx) ? [encodedVariant(ctx, head)] : [];
   const [first, ...rest] = copyable(source) ? [copiedVariant(ctx, source), ...encoded] : encoded;
-  if (!first) throw new Unfit('its pictures come unevenly: at which rate only the whole says');
+  if (!first)
+    throw new Unfit('its pictures come unevenly, or its lowest rung is not wanted before the others');
   return [first, ...rest];
 }
+
+/** At which rate uneven pictures are encoded only the whole says; a rung alone is for viewers who wait. */
+const isEncodable = (source: Source, { encoding: { ladder, playSoon } }: StepContext): boolean =>
+  !source.video?.variableFrameRate && (playSoon || rungsOf(source, ladder).length === 1);
 
 function copiedVariant(ctx: StepContext, promised: Source): EarlyVariant {
   const planOf = (source: Source): StreamPlan => {

@@ -1,4 +1,5 @@
 /** Which pictures to make of a source: sizes, rate, bit rates. Pure. */
+import type { Config } from '../../config.ts';
 import type { Source, SourceVideo } from '../../media/source.ts';
 
 /** One size of the picture. */
@@ -107,11 +108,14 @@ const QUICK_PIXELS = 36_000_000;
 
 /**
  * True when the lowest rung should be encoded before the others: where encoding all of them at once would keep
- * viewers waiting. It costs another decode.
+ * viewers waiting, and somebody may wait (`PLAY_SOON`). It costs another decode.
  */
-export function needsFirst(source: Source, heights: readonly number[]): boolean {
+export function needsFirst(
+  source: Source,
+  { ladder: heights, playSoon }: Pick<Config['encoding'], 'ladder' | 'playSoon'>,
+): boolean {
   const rungs = rungsOf(source, heights);
-  if (!source.video || rungs.length < 2) return false;
+  if (!playSoon || !source.video || rungs.length < 2) return false;
   const pixels = rungs.reduce((sum, { width, height }) => sum + width * height, 0);
   return pixels * frameRate(source.video).value > QUICK_PIXELS;
 }

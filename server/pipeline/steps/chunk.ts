@@ -1,4 +1,5 @@
 /** A part of a long stream: a stretch of its picture, or its sounds. See parts.ts. */
+import { countPressing } from '../../jobs/queue.ts';
 import { hlsOutputs, type HlsOutput, type NewSegment } from '../../media/growing.ts';
 import type { Source } from '../../media/source.ts';
 import { encodeChunk, encodeSounds, type Grow } from '../parts/encode-chunk.ts';
@@ -30,12 +31,26 @@ export const chunkStep: Step = {
     const rungs = rungsIn(ctx.source(), ctx.encoding.ladder, output);
     let segments: NewSegment[] | undefined;
     if (!stretch) segments = await encodeSounds(ctx, job);
-    else if (rungs) segments = await encodeChunk(ctx, { ...job, rungs, stretch });
+    else if (rungs)
+      segments = await encodeChunk(ctx, { ...job, rungs, stretch, threads: await threadsFor(ctx) });
     if (!segments) return (trx) => giveUpParts(trx, ctx.media, kind, output);
     const made = segments;
     return (trx) => addToOpened(trx, ctx.media, kind, made);
   },
 };
+
+/**
+ * One for each chunk, as long as there are many. At the end of a source more of them keep all processors at work, though
+ * each costs a few percent: twice the share that the jobs which are left would have of them.
+ */
+async function threadsFor({
+  db,
+  encoding: { threads, chunkThreads, processors },
+}: StepContext): Promise<number> {
+  if (threads) return threads;
+  const jobs = await countPressing(db, chunkStep.priority, 2 * processors + 1);
+  return Math.min(processors, Math.max(chunkThreads, Math.round((2 * processors) / jobs)));
+}
 
 /** There is nothing else to be watched. */
 async function isWatched({ db, media }: StepContext, { id }: HlsOutput): Promise<boolean> {

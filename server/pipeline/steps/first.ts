@@ -16,7 +16,7 @@ export const firstStep: Step = {
   due(state) {
     const { source, outputs, early } = state;
     if (!source || early || outputs.has('copy') || outputs.has('ladder') || mayCopy(state)) return false;
-    return needsFirst(source, state.encoding.ladder);
+    return needsFirst(source, state.encoding);
   },
   async run(ctx) {
     const rungs = rungsOf(ctx.source(), ctx.encoding.ladder).slice(-1);

@@ -19,7 +19,7 @@ export const ladderStep: Step = {
   due(state) {
     const { source, outputs, early } = state;
     if (!source || early || mayCopy(state)) return false;
-    const alone = outputs.has('copy') || !needsFirst(source, state.encoding.ladder);
+    const alone = outputs.has('copy') || !needsFirst(source, state.encoding);
     return alone || outputs.has('first') || besideFirst(state);
   },
   async run(ctx) {
@@ -28,7 +28,8 @@ export const ladderStep: Step = {
     const outputs = await hlsOutputs(db, media.id, { opening: true });
     const built = foundation(outputs, source, ctx.encoding);
     const wanted = { rungs: missingRungs(built, source, ctx.encoding), audio: !built };
-    const job = { kind: 'ladder' as const, priority: ladderStep.priority, watched: !outputs.length };
+    const watched = !outputs.length && ctx.encoding.playSoon;
+    const job = { kind: 'ladder' as const, priority: ladderStep.priority, watched };
     const opened = await inParts(ctx, { ...job, ...wanted });
     if (opened) return opened;
     if (built && built.details.state !== 'complete') throw afterFirst();
