@@ -85,7 +85,7 @@ function configOf({ from, config, timeline }: Handover): Partial<HlsConfig> {
 }
 
 /** The track that is heard, and the subtitles that are seen. */
-function preferences(from: Hls): Partial<HlsConfig> {
+export function preferences(from: Hls): Partial<HlsConfig> {
   const sound = from.audioTracks[from.audioTrack];
   const words = from.subtitleTracks[from.subtitleTrack];
   return {

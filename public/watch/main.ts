@@ -2,7 +2,7 @@
 import { goToLogin, request, whoAmI, withQuery } from '../api/client.ts';
 import { openFeed } from '../api/feed.ts';
 import { createRefresher } from '../api/refresher.ts';
-import type { Job, Me, Media, Page } from '../api/types.ts';
+import type { Job, Me, Media, MediaStatus, Page } from '../api/types.ts';
 import { fill, h } from '../ui/dom.ts';
 import { ago, dateTime, duration } from '../ui/format.ts';
 import { emptyState, openPage, start } from '../ui/page.ts';
@@ -14,6 +14,7 @@ import { stage } from './stage.ts';
 import '../styles/watch.css';
 
 const VIEWER_POLL_MS = 5_000;
+const OVER: readonly MediaStatus[] = ['failed', 'cancelled'];
 const mediaId = decodeURIComponent(location.pathname.replace(/\/+$/, '').split('/').at(-1) ?? '');
 
 start(async () => {
@@ -72,10 +73,18 @@ async function show(main: HTMLElement, { media: first, own }: Watched, me: Me | 
     if (own) showDetails(media);
     fill(files, ...downloads(media));
     if (media.playback) player?.enrich(media.playback);
+    // What is withdrawn may come back, and the player waits for it; this does not.
+    if (player && !media.playback && OVER.includes(media.status)) {
+      player.stop();
+      player = undefined;
+    }
     if (player) return;
     if (media.playback) {
       const { createPlayer } = await import('./player.ts');
-      player = createPlayer(media, (sentence) => showBroken(screen, sentence));
+      player = createPlayer(media, {
+        broken: (sentence) => tell(screen, sentence, 'bad'),
+        waiting: (sentence) => tell(screen, sentence),
+      });
       fill(screen, player.element);
       // Browsers may refuse to start with sound; the play button is there.
       if (startNow) await player.video.play().catch(() => undefined);
@@ -108,7 +117,11 @@ async function jobsOf(media: Media): Promise<Job[]> {
   return (await request<Page<Job>>('GET', withQuery('/api/jobs', { media: media.id }))).items;
 }
 
-function showBroken(screen: HTMLElement, sentence: string): void {
-  screen.querySelector('.broken')?.remove();
-  screen.append(h('p', { class: 'notice bad broken', role: 'alert' }, sentence));
+/** A sentence over the picture, in place of the last one. */
+function tell(screen: HTMLElement, sentence: string | undefined, tone: 'bad' | '' = ''): void {
+  const shown = screen.querySelector('.told');
+  if (shown?.textContent === (sentence ?? '')) return;
+  shown?.remove();
+  if (sentence)
+    screen.append(h('p', { class: `notice told ${tone}`, role: tone ? 'alert' : 'status' }, sentence));
 }

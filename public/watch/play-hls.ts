@@ -7,7 +7,7 @@ import Hls, {
   type HlsConfig,
   type InitPTSFoundData,
 } from 'hls.js';
-import { handOver, mayHandOver } from './handover.ts';
+import { handOver, mayHandOver, preferences } from './handover.ts';
 import type { Renditions } from './renditions.ts';
 
 export interface Playing {
@@ -16,24 +16,28 @@ export interface Playing {
   stop(): void;
 }
 
+/** What somebody who watches is told; undefined takes it back. */
+export interface Told {
+  /** Playing can't go on. */
+  broken(sentence: string): void;
+  /** It stands still, and goes on by itself. */
+  waiting(sentence: string | undefined): void;
+}
+
+/** Times that it begins anew with an address that is named but not there, before it gives up. */
+const MISSING_RETRIES = 5;
 /** Recoveries from decoding errors in a row before it gives up. */
 const MEDIA_RECOVERIES = 3;
 const NETWORK_RETRY_MS = 3_000;
 const CONFIG: Partial<HlsConfig> = { capLevelToPlayerSize: true, backBufferLength: 60 };
 
-/** `onBroken` gets a sentence when playing can't go on. */
-export function playHls(
-  video: HTMLVideoElement,
-  url: string,
-  renditions: Renditions,
-  onBroken: (sentence: string) => void,
-): Playing {
+export function playHls(video: HTMLVideoElement, url: string, renditions: Renditions, told: Told): Playing {
   if (isSafari() || !Hls.isSupported()) {
     video.src = url;
-    video.addEventListener('error', () => onBroken('This browser can’t play the stream.'));
+    video.addEventListener('error', () => told.broken('This browser can’t play the stream.'));
     return { look: () => undefined, stop: () => video.removeAttribute('src') };
   }
-  return new HlsPlayer(video, url, renditions, onBroken);
+  return new HlsPlayer(video, url, renditions, told);
 }
 
 /** Only Safari has AirPlay's event; its own player saves battery and does AirPlay. Chrome's own HLS has no quality menu. */
@@ -43,7 +47,7 @@ class HlsPlayer implements Playing {
   readonly #video: HTMLVideoElement;
   readonly #url: string;
   readonly #renditions: Renditions;
-  readonly #onBroken: (sentence: string) => void;
+  readonly #told: Told;
   readonly #stopped = new AbortController();
   #hls: Hls;
   /** Addresses of what plays. */
@@ -52,25 +56,28 @@ class HlsPlayer implements Playing {
   #looking = false;
   #lookAgain = false;
   #recoveries = 0;
+  /** What plays is not there any more: what is loaded is all there will be of it. */
+  #lost = false;
+  #missing = 0;
 
-  constructor(
-    video: HTMLVideoElement,
-    url: string,
-    renditions: Renditions,
-    onBroken: (sentence: string) => void,
-  ) {
+  constructor(video: HTMLVideoElement, url: string, renditions: Renditions, told: Told) {
     this.#video = video;
     this.#url = url;
     this.#renditions = renditions;
-    this.#onBroken = onBroken;
-    this.#hls = new Hls(CONFIG);
-    this.#follow(this.#hls);
-    this.#hls.on(Events.MANIFEST_PARSED, (_, { levels }) => renditions.show(this.#hls, levels));
-    this.#hls.on(Events.MANIFEST_LOADED, (_, { levels, audioTracks, subtitles = [] }) => {
+    this.#told = told;
+    this.#hls = this.#open(CONFIG);
+  }
+
+  #open(config: Partial<HlsConfig>): Hls {
+    const hls = new Hls(config);
+    this.#follow(hls);
+    hls.on(Events.MANIFEST_PARSED, (_, { levels }) => this.#renditions.show(hls, levels));
+    hls.on(Events.MANIFEST_LOADED, (_, { levels, audioTracks, subtitles = [] }) => {
       this.#addresses = keyOf([...levels, ...audioTracks, ...subtitles].map((each) => each.url));
     });
-    this.#hls.loadSource(url);
-    this.#hls.attachMedia(video);
+    hls.loadSource(this.#url);
+    hls.attachMedia(this.#video);
+    return hls;
   }
 
   look(): void {
@@ -85,7 +92,7 @@ class HlsPlayer implements Playing {
 
   #follow(hls: Hls): void {
     hls.on(Events.INIT_PTS_FOUND, (_, data) => data.id === PlaylistLevelType.MAIN && (this.#timeline = data));
-    hls.on(Events.FRAG_BUFFERED, () => (this.#recoveries = 0));
+    hls.on(Events.FRAG_BUFFERED, () => (this.#recoveries = this.#missing = 0));
     hls.on(Events.ERROR, (_, error) => this.#recover(hls, error));
   }
 
@@ -100,6 +107,7 @@ class HlsPlayer implements Playing {
       } catch (error) {
         if (signal.aborted) return;
         console.warn('other renditions could not be loaded yet', error);
+        if (this.#lost) this.#told.waiting(GONE);
         this.#lookAgain = true;
         await sleep(NETWORK_RETRY_MS);
       }
@@ -108,7 +116,9 @@ class HlsPlayer implements Playing {
   }
 
   async #moveOn(signal: AbortSignal): Promise<void> {
-    if ((await readAddresses(this.#url, signal)) === this.#addresses) return;
+    const same = (await readAddresses(this.#url, signal)) === this.#addresses;
+    if (this.#lost && (same || !this.#timeline || !mayHandOver(this.#video))) return this.#restart(same);
+    if (same) return;
     await this.#rightMoment(signal);
     const [addresses, timeline] = [await readAddresses(this.#url, signal), this.#timeline];
     if (!timeline || addresses === this.#addresses) return;
@@ -118,17 +128,38 @@ class HlsPlayer implements Playing {
     const next = await handOver({ video, from, url, config: CONFIG, timeline, chooseLevel }, signal);
     this.#hls = next;
     this.#addresses = addresses;
+    this.#found();
     this.#follow(next);
     renditions.show(next, next.levels);
   }
 
+  /** Begins anew where it is, with what there is now: what is in the buffer is given up. */
+  #restart(same: boolean): void {
+    if (same && this.#missing++ >= MISSING_RETRIES)
+      return this.#told.broken('A part of this is not there. Reload the page to try again.');
+    const { currentTime, paused, playbackRate } = this.#video;
+    const kept = preferences(this.#hls);
+    this.#hls.destroy();
+    this.#timeline = undefined;
+    this.#found();
+    this.#hls = this.#open({ ...CONFIG, ...kept, startPosition: currentTime });
+    this.#video.playbackRate = playbackRate;
+    if (!paused) this.#video.play().catch(() => undefined); // refused: the play button is there
+  }
+
+  #found(): void {
+    this.#lost = false;
+    this.#told.waiting(undefined);
+  }
+
   async #rightMoment(signal: AbortSignal): Promise<void> {
-    while (!this.#timeline || !mayHandOver(this.#video)) await anyEvent(this.#video, MOMENTS, signal);
+    while (!this.#lost && (!this.#timeline || !mayHandOver(this.#video)))
+      await anyEvent(this.#video, MOMENTS, signal);
   }
 
   /** hls.js retries by itself first; a fatal error is what is left when that did not help. */
   #recover(hls: Hls, error: ErrorData): void {
-    if (!error.fatal) return;
+    if (!error.fatal || hls !== this.#hls) return;
     const status = error.response?.code ?? 0;
     if (error.type === ErrorTypes.NETWORK_ERROR && (status === 0 || status >= 500 || status === 429)) {
       // Offline or a server that restarts: go on as soon as it is back.
@@ -137,10 +168,14 @@ class HlsPlayer implements Playing {
         if (hls.levels.length) hls.startLoad();
         else hls.loadSource(this.#url);
       }, NETWORK_RETRY_MS);
+    } else if (error.type === ErrorTypes.NETWORK_ERROR && (status === 404 || status === 410)) {
+      // It was withdrawn: another output takes its place, now or later.
+      this.#lost = true;
+      this.look();
     } else if (error.type === ErrorTypes.MEDIA_ERROR && this.#recoveries++ < MEDIA_RECOVERIES) {
       hls.recoverMediaError();
     } else {
-      this.#onBroken(
+      this.#told.broken(
         status === 401 || status === 403
           ? 'You may not play this any more: the link has run out. Reload the page.'
           : `Playing stopped (${error.details}). Reload the page to try again.`,
@@ -148,6 +183,8 @@ class HlsPlayer implements Playing {
     }
   }
 }
+
+const GONE = 'This is not there at the moment. It goes on by itself as soon as it can be played again.';
 
 /** When another moment may have come. */
 const MOMENTS = ['loadedmetadata', 'timeupdate', 'progress', 'seeked', 'playing', 'waiting', 'pause'];

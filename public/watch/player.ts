@@ -3,7 +3,7 @@ import 'media-chrome';
 import 'media-chrome/menu';
 import type { Media, Playback } from '../api/types.ts';
 import { h } from '../ui/dom.ts';
-import { playHls, type Playing } from './play-hls.ts';
+import { playHls, type Playing, type Told } from './play-hls.ts';
 import { Renditions } from './renditions.ts';
 import { waveform } from './waveform.ts';
 
@@ -19,8 +19,8 @@ interface Controller extends HTMLElement {
   keyboardShortcutHandler(event: KeyboardEvent): void;
 }
 
-/** Builds the player for a media that has playback. `onBroken` gets a sentence when it can't go on. */
-export function createPlayer(media: Media, onBroken: (sentence: string) => void): Player {
+/** Builds the player for a media that has playback. */
+export function createPlayer(media: Media, told: Told): Player {
   const { playback, source } = media;
   if (!playback) throw new Error('nothing to play yet');
   const sound = source !== null && !source.video;
@@ -43,7 +43,7 @@ export function createPlayer(media: Media, onBroken: (sentence: string) => void)
     if (shape && sound && !element.querySelector('.waveform')) element.prepend(waveform(video, shape));
     playing.look();
   }
-  const playing: Playing = playHls(video, playback.hls, renditions, onBroken);
+  const playing: Playing = playHls(video, playback.hls, renditions, told);
   const unbind = bindShortcuts(controller);
   enrich(playback);
   return {

@@ -87,7 +87,7 @@ inChromium('a film that is watched while it is encoded', () => {
     expect(waits.slice(before)).toEqual([]);
     expect(forward).toBeLessThan(0.3);
     expect(outputs.size).toBe(2);
-    expect(await page.locator('.broken').count()).toBe(0);
+    expect(await page.locator('.told').count()).toBe(0);
     expect(problems).toEqual([]);
     await context.close();
     await rm(dirname(file), { recursive: true });

@@ -74,7 +74,7 @@ inChromium('the upload page', () => {
     expect(duration).toBeGreaterThan(5.9);
     expect(duration).toBeLessThan(6.2);
     expect(Math.abs(currentTime - duration)).toBeLessThan(0.1);
-    expect(await page.locator('.broken').count()).toBe(0);
+    expect(await page.locator('.told').count()).toBe(0);
     expect(problems).toEqual([]);
     await context.close();
   }, 300_000);
