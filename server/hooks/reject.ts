@@ -11,5 +11,6 @@ export async function reject(trx: Trx, upload: UploadRow, error: MediaError): Pr
   if (!media) return;
   const guard = { from: ['uploading'], attempt: media.attempt } as const;
   if (!(await transition(trx, media.id, 'failed', guard, { error }))) return;
-  if (await cancelMediaJobs(trx, media.id)) await addDiscard(trx, media);
+  await cancelMediaJobs(trx, media.id);
+  await addDiscard(trx, media); // of a final its partials, of a partial the others, and what early jobs made
 }

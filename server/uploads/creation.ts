@@ -45,7 +45,7 @@ export function createCreation(store: LedgerStore, leases: Leases, hooks: Upload
     const repeated = await earlier(owner, wish);
     const upload = repeated ?? (await open(principal, wish));
     if (!repeated && !wish.hasBody && !isWhole(upload)) return upload;
-    if (upload.kind === 'final') return upload.state === 'assembling' ? store.join(upload) : upload;
+    if (upload.kind === 'final') return upload.state === 'assembling' ? store.finishing.join(upload) : upload;
     return begin(upload.id, wish, receive);
   };
 

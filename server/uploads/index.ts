@@ -94,7 +94,7 @@ export function createUploads(
         .execute();
       for (const { id } of rows) {
         const lease = await leases.acquire(id);
-        await store.abandon(lease).finally(() => lease.release());
+        await store.endings.abandon(lease).finally(() => lease.release());
       }
     },
     sweep: () => sweepUploads(store, leases),

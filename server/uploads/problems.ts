@@ -55,6 +55,21 @@ export function problemOfRefusal(status: number, text: string): AppError {
   return new AppError(status, 'header_invalid', `${text.trim() || 'The request is invalid'}.`);
 }
 
+/** Storage answers, and bytes that the ledger knows are not there: a fact, where any other error is an outage. */
+export class BytesLostError extends Error {
+  constructor(message: string, cause?: unknown) {
+    super(message, { cause });
+    this.name = 'BytesLostError';
+  }
+}
+
+/**
+ * "If the server loses any part of the state, it MUST deactivate the upload resource and reject further interaction with
+ * it" (draft-ietf-httpbis-resumable-upload-12, section 4.1.1); and at 410 clients of tus begin anew.
+ */
+export const uploadLost = (): AppError =>
+  new AppError(410, 'upload_lost', 'The server lost bytes of this upload. Start it again.');
+
 /** Every byte is stored; what is left takes longer than an answer may. */
 export const assembling = (): AppError =>
   new AppError(423, 'assembling', 'The upload is being put together or checked. Ask again with HEAD.', {

@@ -40,7 +40,7 @@ export function createReceiving(store: LedgerStore, leases: Leases): Receiving {
   /** The upload complete, by us or by whoever is at it. Throws 423 when that takes long. */
   async function joined(upload: UploadRow): Promise<UploadRow> {
     for (const deadline = Date.now() + rivalWaitMs; ;) {
-      const found = await store.join(upload);
+      const found = await store.finishing.join(upload);
       if (found.state === 'complete') return found;
       if (Date.now() >= deadline) throw assembling();
       await sleep(RIVAL_POLL_MS, undefined, { ref: false });
@@ -83,7 +83,8 @@ export function createReceiving(store: LedgerStore, leases: Leases): Receiving {
         await store.durable(); // whoever wrote it may not have answered yet
         return upload;
       }
-      if (upload.state === 'assembling') return upload.kind === 'final' ? store.join(upload) : joined(upload);
+      if (upload.state === 'assembling')
+        return upload.kind === 'final' ? store.finishing.join(upload) : joined(upload);
       const lease = await leases.acquire(upload.id);
       try {
         await store.getUpload(upload.id);

@@ -1,6 +1,6 @@
 /**
  * Digests of the whole object (RFC 9530). The ledger keeps them as a Dictionary: `sha-256=:…:` is what the object must be
- * (`Repr-Digest` of the creation), a bare `sha-512` is to be found out (`Want-Repr-Digest`). `store.finish` reads the
+ * (`Repr-Digest` of the creation), a bare `sha-512` is to be found out (`Want-Repr-Digest`). `finishing.ts` reads the
  * object back before anybody is told that the upload is complete; from then on all of them have values.
  */
 import type { IncomingHttpHeaders } from 'node:http';

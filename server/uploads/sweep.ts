@@ -11,8 +11,9 @@ const BATCH = 500;
 export async function sweepUploads(store: LedgerStore, leases: Leases): Promise<void> {
   const { db, logger } = store.ctx;
   for (const id of await unfinishedFinishes(db, BATCH))
-    await each(id, () => store.finishLeft(leases.held(id)));
-  for (const id of await expiredUploads(db, BATCH)) await each(id, () => store.expire(leases.held(id)));
+    await each(id, () => store.finishing.finishLeft(leases.held(id)));
+  for (const id of await expiredUploads(db, BATCH))
+    await each(id, () => store.endings.expire(leases.held(id)));
   await store.removeStrays();
   await removePartials(store);
   await transact(db, (trx) =>

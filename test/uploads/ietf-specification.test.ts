@@ -72,6 +72,16 @@ const RESOURCE: Sentence[] = [
   ],
   [
     'Offset',
+    'If the server loses any part of the state, it MUST deactivate the upload resource and reject further interaction',
+    async () => {
+      const url = await begun(400);
+      await stage.engine.storage.delete(`incoming/${idOf(url)}`);
+      const answers = [await append(url, 400, FILE), await draft('HEAD', url), await draft('DELETE', url)];
+      expect(answers.map(({ status }) => status)).toEqual([410, 410, 410]);
+    },
+  ],
+  [
+    'Offset',
     'Other values MUST cause the entire Upload-Offset to be ignored',
     async () => {
       const url = await begun();

@@ -1,5 +1,6 @@
 /** Concatenation on disk: the first partial's file goes on as the final's, and the others are written behind it. */
 import { open, rename, stat } from 'node:fs/promises';
+import { BytesLostError } from '../problems.ts';
 
 export interface PartialFile {
   path: string;
@@ -10,7 +11,8 @@ const CHUNK = 1024 * 1024;
 
 /**
  * Makes `target` the partials' bytes, in order. May be repeated, after a crash or by somebody else: the same bytes
- * are written at the same places, and nothing is ever cut. `check` throws when nothing may be written any more.
+ * are written at the same places, and nothing is ever cut. `check` throws when nothing may be written any more. Throws
+ * `BytesLostError` when a partial is too short, and ENOENT when it is not there.
  */
 export async function joinFiles(target: string, partials: PartialFile[], check: () => void): Promise<void> {
   const [first, ...rest] = partials.filter(({ size }) => size > 0);
@@ -40,7 +42,7 @@ async function append(file: File, at: number, path: string, size: number, check:
     const buffer = Buffer.allocUnsafe(CHUNK);
     for (let done = 0; done < size;) {
       const { bytesRead } = await source.read(buffer, 0, Math.min(CHUNK, size - done), done);
-      if (bytesRead === 0) throw new Error(`${path} should have ${size} bytes, but ends at ${done}`);
+      if (bytesRead === 0) throw new BytesLostError(`${path} should have ${size} bytes, but ends at ${done}`);
       check();
       for (let written = 0; written < bytesRead;)
         written += (await file.write(buffer, written, bytesRead - written, at + done + written)).bytesWritten;

@@ -12,6 +12,7 @@ import { Checkpoints } from '../checkpoints.ts';
 import { joinFiles } from './concat.ts';
 import type { UploadHooks } from '../hooks.ts';
 import type { Lease, Leases } from '../ledger/leases.ts';
+import { BytesLostError } from '../problems.ts';
 import { LedgerStore, type StoreContext } from '../store.ts';
 
 export class DiskStore extends LedgerStore {
@@ -51,28 +52,40 @@ export class DiskStore extends LedgerStore {
     }
   }
 
-  protected override async concatenate(lease: Lease, partials: UploadRow[]): Promise<void> {
+  /** The file is where it has to be. */
+  override async close(): Promise<void> {}
+
+  override async concatenate(lease: Lease, partials: UploadRow[]): Promise<void> {
     const { upload } = lease;
     if ((await sizeOf(this.#storage.pathOf(upload.key))) === upload.length) return; // it is in its place already
     const files = partials.map(({ key, offset }) => ({ path: this.#storage.pathOf(key), size: offset }));
     await mkdir(this.#incoming, { recursive: true });
-    await joinFiles(this.#pathOf(upload), files, () => lease.check());
+    await joinFiles(this.#pathOf(upload), files, () => lease.check()).catch(
+      (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT' || !files[0]) throw error;
+        return lost(files[0].path, error);
+      },
+    );
   }
 
-  protected override async assemble(upload: UploadRow): Promise<void> {
+  override async assemble(upload: UploadRow): Promise<void> {
     const source = this.#pathOf(upload);
     const target = this.#storage.pathOf(upload.key);
     const waiting = await sizeOf(source);
     if (waiting === undefined && upload.length === 0) await this.#touch(source);
     if (waiting !== undefined || upload.length === 0) {
-      if ((waiting ?? 0) !== upload.length) throw damaged(upload, waiting);
+      await cutTo(upload, source, waiting ?? 0);
       await mkdir(dirname(target), { recursive: true });
       await rename(source, target);
       await this.#flush(dirname(target), dirname(dirname(target)), this.#incoming);
     }
     const size = await sizeOf(target);
+    if (size === undefined) await lost(source);
     if (size !== upload.length) throw damaged(upload, size);
   }
+
+  /** It was renamed: nothing is left. */
+  override async tidy(): Promise<void> {}
 
   override async discardBytes(upload: UploadRow): Promise<void> {
     await rm(this.#pathOf(upload), { force: true });
@@ -102,9 +115,10 @@ export class DiskStore extends LedgerStore {
     if (lease.usurped) await this.#moveAway(lease);
     const { upload } = lease;
     const path = this.#pathOf(upload);
-    const file = await open(path, 'r+').catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT' || upload.offset > 0) throw error;
-      return this.#touch(path).then(() => open(path, 'r+'));
+    const file = await open(path, 'r+').catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+      await (upload.offset > 0 ? lost(path, error) : this.#touch(path));
+      return open(path, 'r+');
     });
     try {
       const { size } = fstatSync(file.fd); // of an open file the kernel knows it: no trip to another thread
@@ -123,7 +137,10 @@ export class DiskStore extends LedgerStore {
     const old = this.#pathOf(lease.upload);
     const storageId = `${id}.${epoch}`;
     if (offset > 0) {
-      await copyFile(old, join(this.#incoming, storageId));
+      await copyFile(old, join(this.#incoming, storageId)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error;
+        return lost(old, error);
+      });
       const copy = await open(join(this.#incoming, storageId), 'r');
       await copy.sync().finally(() => copy.close());
       await this.#flush(this.#incoming);
@@ -174,5 +191,25 @@ const sizeOf = async (path: string): Promise<number | undefined> =>
     })
   )?.size;
 
+/** Bytes behind the last one were never promised: a digest disproved them, or a crash came before their commit. */
+async function cutTo(upload: UploadRow, path: string, size: number): Promise<void> {
+  const length = upload.length ?? 0;
+  if (size < length) throw damaged(upload, size);
+  if (size === length) return;
+  const file = await open(path, 'r+');
+  try {
+    await file.truncate(length);
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** A file that is not there is lost, unless its folder is away as well: then the disk may not be mounted. */
+async function lost(path: string, cause?: unknown): Promise<never> {
+  await stat(dirname(path));
+  throw new BytesLostError(`${path} is gone`, cause);
+}
+
 const damaged = ({ id, offset }: UploadRow, found: number | undefined): Error =>
-  new Error(`upload ${id} should have ${offset} bytes on disk, but ${found ?? 'no file'} is there`);
+  new BytesLostError(`upload ${id} should have ${offset} bytes on disk, but ${found ?? 'no file'} is there`);

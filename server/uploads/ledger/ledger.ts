@@ -80,6 +80,11 @@ export async function findByIdempotencyKey(
     .executeTakeFirst();
 }
 
+/** The same creation may make a new upload: this one ended without its client having wanted that. */
+export async function releaseIdempotencyKey(trx: Trx, { id }: Pick<UploadRow, 'id'>): Promise<void> {
+  await trx.updateTable('upload').set({ idempotencyKey: null }).where('id', '=', id).execute();
+}
+
 /** True for the violation that a second creation with the same idempotency key ends in. */
 export const isRepeatedCreation = isUniqueViolation;
 

@@ -5,17 +5,21 @@
  */
 import type { UploadRow } from '../../../db/schema.ts';
 import type { S3Storage } from '../../storage/s3.ts';
+import { ObjectMissingError } from '../../storage/storage.ts';
 import type { RequestBody } from '../body.ts';
 import type { UploadHooks } from '../hooks.ts';
 import type { Lease, Leases } from '../ledger/leases.ts';
 import { outerParts, partsOf, type LedgerChanges } from '../ledger/ledger.ts';
+import { BytesLostError } from '../problems.ts';
+import { assembleObject, type Assembly } from './assembly.ts';
 import { Multipart } from './multipart.ts';
 import { MOST_PARTS, PartBuffers } from './part-buffers.ts';
 import { INCOMING, partCopies, partCopy } from './part-copies.ts';
 import { partSizeFor } from './part-size.ts';
 import { PartWriter, type StoredPart } from './part-writer.ts';
 import { joinObjects } from './concat.ts';
-import { LedgerStore, PARTIALS, type StoreContext } from '../store.ts';
+import { LedgerStore, type StoreContext } from '../store.ts';
+import { removeStrays } from './strays.ts';
 import { piecesOf, planPiece, sizeOf, tailOf, Tails } from './tail.ts';
 
 /** Listing a bucket costs money: not every minute. */
@@ -38,7 +42,15 @@ export class S3Store extends LedgerStore {
     this.#readers = hooks;
   }
 
-  protected override async append(lease: Lease, body: RequestBody): Promise<void> {
+  get #bucket(): Assembly {
+    return { db: this.ctx.db, storage: this.#storage, multipart: this.#multipart };
+  }
+
+  protected override append(lease: Lease, body: RequestBody): Promise<void> {
+    return this.#unlessAborted(lease, () => this.#append(lease, body));
+  }
+
+  async #append(lease: Lease, body: RequestBody): Promise<void> {
     const before = lease.upload.offset;
     // Of a tentative body, what is stored waits here until all of it is.
     const waiting: StoredPart[] = [];
@@ -59,7 +71,7 @@ export class S3Store extends LedgerStore {
     }
   }
 
-  protected override async concatenate(lease: Lease, partials: UploadRow[]): Promise<void> {
+  override async concatenate(lease: Lease, partials: UploadRow[]): Promise<void> {
     const { id, key, length } = lease.upload;
     if (length === 0 || (await partsOf(this.ctx.db, id)).length) return; // nothing to do, or done before
     // Some buckets tag the same bytes differently each time: a holder that is only paused keeps its own attempt.
@@ -71,36 +83,24 @@ export class S3Store extends LedgerStore {
       sources: partials.map((partial) => ({ key: partial.key, length: partial.offset })),
       partSize: this.ctx.config.uploads.partSize,
       check: () => lease.check(),
+    }).catch((error: unknown) => {
+      const gone = error instanceof ObjectMissingError || (error as Error).name === 'NoSuchKey';
+      throw gone ? new BytesLostError(`a partial upload of ${id} is gone`, error) : error;
     });
     await this.save(lease, { parts });
   }
 
-  protected override async assemble(upload: UploadRow): Promise<void> {
-    const { id, key, length, storageId } = upload;
-    const [tail] = piecesOf(upload);
-    if (storageId !== null) {
-      const parts = await partsOf(this.ctx.db, id);
-      await this.#multipart.complete(key, storageId, parts).catch(async (error: unknown) => {
-        // The answer may be what got lost, now or before a crash: the object says.
-        if ((await this.#storage.stat(key))?.size !== length) throw error;
-      });
-    } else if (tail)
-      await this.#storage.copy(tail.key, key).catch(async (error: unknown) => {
-        if ((await this.#storage.stat(key))?.size !== length) throw error;
-      });
-    else if (length === 0) await this.#storage.put(key, '');
-    const size = (await this.#storage.stat(key))?.size;
-    if (size !== length)
-      throw new Error(
-        `upload ${id} should have ${length} bytes, but ${size ?? 'no object'} is in the bucket`,
-      );
+  override close(lease: Lease): Promise<void> {
+    return this.#unlessAborted(lease, () => this.#gather(lease));
   }
 
-  override async finish(lease: Lease): Promise<void> {
-    await this.#gather(lease);
-    await super.finish(lease);
-    await this.#deleteTail(lease.upload);
-    if (this.#readers.mayFollow(lease.upload)) await this.#deleteCopies(lease.upload.id);
+  override assemble(upload: UploadRow): Promise<void> {
+    return assembleObject(this.#bucket, upload);
+  }
+
+  override async tidy(upload: UploadRow): Promise<void> {
+    await this.#deleteTail(upload);
+    if (this.#readers.mayFollow(upload)) await this.#deleteCopies(upload.id);
   }
 
   override async discardBytes({ id, key }: UploadRow): Promise<void> {
@@ -109,19 +109,27 @@ export class S3Store extends LedgerStore {
     await this.#storage.delete(key);
   }
 
-  /** Only what belongs to an upload that the ledger knows: others may share the bucket. */
   override async removeStrays(): Promise<void> {
     if (Date.now() - this.#strayAt < STRAYS_EVERY_MS) return;
     this.#strayAt = Date.now();
-    const begun = [...(await this.#multipart.list('media/')), ...(await this.#multipart.list(PARTIALS))];
-    for (const { key, uploadId, initiatedAt } of begun) {
-      const row = this.#isOld(initiatedAt) && (await this.#rowOf(key.split('/')[1]));
-      if (row && row.key === key && !(isUnfinished(row) && row.storageId === uploadId))
-        await this.#multipart.abort(key, uploadId);
-    }
-    for await (const { key, modifiedAt } of this.#storage.list(INCOMING)) {
-      const row = this.#isOld(modifiedAt) && (await this.#rowOf(key.split('/')[1]));
-      if (row && !(isUnfinished(row) && (await this.#isNeeded(row, key)))) await this.#storage.delete(key);
+    const isFollowed = (upload: UploadRow): Promise<boolean> => this.#readers.isFollowed(this.ctx.db, upload);
+    await removeStrays({ ...this.#bucket, afterMs: this.ctx.strayAfterMs, isFollowed });
+  }
+
+  /**
+   * A bucket's lifecycle rule, or somebody, may have aborted the multipart upload. Its parts are lost then; an upload that has
+   * none yet gets another one with the next request.
+   */
+  async #unlessAborted(lease: Lease, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if ((error as Error).name !== 'NoSuchUpload') throw error;
+      const { id, storageId } = lease.upload;
+      if ((await outerParts(this.ctx.db, id)).first)
+        throw new BytesLostError(`the multipart upload ${storageId} of ${id} was aborted`, error);
+      await this.save(lease, { storageId: null });
+      throw error;
     }
   }
 
@@ -277,25 +285,4 @@ export class S3Store extends LedgerStore {
       this.ctx.logger.warn({ err: error, upload: id }, 'copies of parts are left to the sweep');
     });
   }
-
-  async #isNeeded(row: UploadRow, key: string): Promise<boolean> {
-    return (
-      piecesOf(row).some((piece) => piece.key === key) ||
-      (key.startsWith(partCopies(row.id)) && this.#readers.isFollowed(this.ctx.db, row))
-    );
-  }
-
-  #isOld(date: Date): boolean {
-    return Date.now() - date.getTime() > this.ctx.strayAfterMs;
-  }
-
-  async #rowOf(id: string | undefined): Promise<UploadRow | undefined> {
-    return this.ctx.db
-      .selectFrom('upload')
-      .selectAll()
-      .where('id', '=', id ?? '')
-      .executeTakeFirst();
-  }
 }
-
-const isUnfinished = ({ state }: UploadRow): boolean => state === 'receiving' || state === 'assembling';

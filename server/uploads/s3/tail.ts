@@ -7,6 +7,8 @@
  */
 import type { UploadRow } from '../../../db/schema.ts';
 import type { S3Storage } from '../../storage/s3.ts';
+import { ObjectMissingError } from '../../storage/storage.ts';
+import { BytesLostError } from '../problems.ts';
 import { INCOMING } from './part-copies.ts';
 
 export interface TailPiece {
@@ -56,7 +58,7 @@ export class Tails {
     return { key, size: bytes.length, level };
   }
 
-  /** Reads pieces back, one behind the other. Throws when one has another size than the ledger says. */
+  /** Reads pieces back, one behind the other. Throws `BytesLostError` when one is not what the ledger says. */
   async read(pieces: readonly TailPiece[], into: Buffer): Promise<void> {
     let start = 0;
     const reads = pieces.map((piece) => this.#readPiece(piece, into.subarray(start, (start += piece.size))));
@@ -66,11 +68,17 @@ export class Tails {
 
   async #readPiece({ key, size }: TailPiece, into: Buffer): Promise<void> {
     let read = 0;
-    for await (const chunk of await this.#storage.read(key)) {
+    const body = await this.#storage.read(key).catch((error: unknown) => {
+      throw error instanceof ObjectMissingError ? new BytesLostError(`${key} is gone`, error) : error;
+    });
+    for await (const chunk of body) {
       (chunk as Buffer).copy(into, read);
       read += (chunk as Buffer).length;
     }
-    if (read !== size) throw new Error(`${key} should have ${size} bytes, but ${read} are stored`);
+    if (read === size) return;
+    const message = `${key} should have ${size} bytes, but ${read} came`;
+    const stored = (await this.#storage.stat(key))?.size;
+    throw stored === size ? new Error(message) : new BytesLostError(message);
   }
 
   async delete(pieces: readonly TailPiece[]): Promise<void> {
