@@ -24,6 +24,16 @@ it.each<[string, ToolError, string, boolean]>([
   ],
   ['garbage', tool('exit', 'exit 1', 'Invalid data found when processing input'), 'not_decodable', true],
   [
+    'a sound that says of itself what can not be',
+    tool(
+      'exit',
+      'exit 1',
+      'Rematrix is needed between 28 channels and stereo\nError reinitializing filters!',
+    ),
+    'not_decodable',
+    true,
+  ],
+  [
     'an unknown codec',
     tool('exit', 'exit 1', 'Decoder (codec x) not found for input'),
     'unsupported_codec',

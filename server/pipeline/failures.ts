@@ -83,7 +83,7 @@ const BY_LINE: readonly [RegExp, Verdict][] = [
     },
   ],
   [
-    /Invalid data found|Error while decoding|Error submitting|Output file is empty|Nothing was written|does not contain any stream|Error marking filters/,
+    /Invalid data found|Error while decoding|Error submitting|Output file is empty|Nothing was written|does not contain any stream|Error marking filters|Error reinitializing filters/,
     {
       code: 'not_decodable',
       message:

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { JobError } from '../../jobs/job.ts';
-import { refuseUndecodable, Unfit } from './copying.ts';
+import { decoderConfig, refuseUndecodable, Unfit } from './copying.ts';
 import { ToolError, type ToolEnd } from '../ffmpeg/spawn.ts';
 import type { StepContext } from '../step.ts';
 
@@ -36,5 +36,21 @@ describe('a picture that is to be taken over', () => {
   });
   it('is fit when the decoder is silent', async () => {
     expect(await tried(() => Promise.resolve({ stdout: '', log: '' }))).toBeUndefined();
+  });
+  it.each([0, 4, 5, 7])('is unfit when its decoder configuration has %i bytes', (length) => {
+    const box = (type: string, ...bodies: Buffer[]): Buffer => {
+      const body = Buffer.concat(bodies);
+      const header = Buffer.alloc(8);
+      header.writeUInt32BE(8 + body.length);
+      header.write(type, 4, 'latin1');
+      return Buffer.concat([header, body]);
+    };
+    const entry = (config: Buffer): Buffer => {
+      const description = box('stsd', Buffer.alloc(8), box('avc1', Buffer.alloc(78), box('avcC', config)));
+      return box('moov', box('trak', box('mdia', box('minf', box('stbl', description)))));
+    };
+    expect(() => decoderConfig(entry(Buffer.alloc(length, 1)))).toThrow(Unfit);
+    const whole = Buffer.from([1, 66, 0, 30, 0xff, 0xe1, 0, 2, 0x67, 9, 0]);
+    expect(decoderConfig(entry(whole))).toEqual({ lengthBytes: 4, sps: Buffer.from([0x67, 9]) });
   });
 });

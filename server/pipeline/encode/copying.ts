@@ -56,8 +56,14 @@ function nalUnits(sample: Buffer, lengthBytes: number): Buffer[] {
 
 const VISUAL_ENTRY = 78;
 
-/** AVCDecoderConfigurationRecord, 5.3.3.1: bytes of a unit's length, and the first sequence parameter set. */
-function decoderConfig(init: Buffer): { lengthBytes: number; sps: Buffer | undefined } {
+/** Bytes of an AVCDecoderConfigurationRecord with one sequence parameter set, before that. */
+const CONFIG_BYTES = 8;
+
+/**
+ * AVCDecoderConfigurationRecord, 5.3.3.1: bytes of a unit's length, and the first sequence parameter set. FFmpeg writes
+ * whatever a damaged source had for it. Throws `Unfit`.
+ */
+export function decoderConfig(init: Buffer): { lengthBytes: number; sps: Buffer | undefined } {
   const entries = findBoxes(init, 'moov/trak/mdia/minf/stbl/stsd').flatMap(({ body }) =>
     readBoxes(body.subarray(8)),
   );
@@ -66,8 +72,9 @@ function decoderConfig(init: Buffer): { lengthBytes: number; sps: Buffer | undef
     .flatMap(({ body }) => readBoxes(body.subarray(VISUAL_ENTRY)))
     .find(({ type }) => type === 'avcC')?.body;
   if (!avcC || entries.length > 1) throw new Unfit('it is not plain H.264');
+  if (avcC.length < CONFIG_BYTES) throw new Unfit('its decoder configuration is cut off');
   const count = avcC.readUInt8(5) & 0x1f;
-  const sps = count ? avcC.subarray(8, 8 + avcC.readUInt16BE(6)) : undefined;
+  const sps = count ? avcC.subarray(CONFIG_BYTES, CONFIG_BYTES + avcC.readUInt16BE(6)) : undefined;
   return { lengthBytes: (avcC.readUInt8(4) & 3) + 1, sps };
 }
 
