@@ -4,7 +4,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { finish } from '../../server/hooks/finish.ts';
 import { eventually } from '../server.ts';
-import { startFaultProxy } from './fault-proxy.ts';
+import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 import {
   createUpload,
   finishesOf,
@@ -25,17 +25,18 @@ const MiB = 1024 * 1024;
 const bytes = randomBytes(9 * MiB + 77);
 /** Nobody waits long for a server that is held, or dead. */
 const IMPATIENT = { joinWaitMs: 50, waitMs: 500 };
-const isWhole = (answer: Answer): boolean => answer.status === 200 && offsetOf(answer) === bytes.length;
+const isWhole = (answer: Answer, length = bytes.length): boolean =>
+  answer.status === 200 && offsetOf(answer) === length;
 
 /** Asks as clients do until the upload is whole, then as those do who did not hear it. */
-async function expectOneFinish(engine: Engine, url: string): Promise<void> {
+async function expectOneFinish(engine: Engine, url: string, length = bytes.length): Promise<void> {
   const id = url.split('/').at(-1) ?? '';
-  await eventually(async () => isWhole(await tus('HEAD', url)), 60_000);
+  await eventually(async () => isWhole(await tus('HEAD', url), length), 60_000);
   for (let again = 0; again < 2; again++)
-    expect((await patch(url, bytes.length, Buffer.alloc(0))).status).toBe(204);
-  expect(isWhole(await tus('HEAD', url))).toBe(true);
+    expect((await patch(url, length, Buffer.alloc(0))).status).toBe(204);
+  expect(isWhole(await tus('HEAD', url), length)).toBe(true);
   await engine.uploads.sweep();
-  expect(await engine.digest(id)).toBe(sha256(bytes));
+  expect(await engine.digest(id)).toBe(sha256(bytes.subarray(0, length)));
   expect(await finishesOf(engine, id)).toBe(1);
   expect((await engine.row(id)).state).toBe('complete');
 }
@@ -111,34 +112,79 @@ describe('one server on SQLite', () => {
     await child.close();
     await ground.close();
   }, 120_000);
+});
+
+describe('one server on SQLite and s3', () => {
+  let ground: Ground;
+  let proxy: FaultProxy;
+  let child: KillableEngine;
+  let observer: Engine;
+
+  beforeAll(async () => {
+    ground = await openGround('sqlite', 's3');
+    proxy = await startFaultProxy(ground.env['S3_ENDPOINT'] ?? '');
+    child = await startKillable(ground, { S3_ENDPOINT: proxy.url });
+    observer = await startEngine(ground, { uploads: IMPATIENT });
+  }, 180_000);
+  afterAll(async () => {
+    await observer?.close();
+    await child?.close();
+    await proxy?.close();
+    await ground?.close();
+  });
+
+  /** Lets nothing of this operation through until the rule is taken away; resolves at the first. */
+  const hold = (operation: string): Promise<void> =>
+    new Promise((resolve) => {
+      proxy.rule = (call) => {
+        if (call.operation !== operation) return 'pass';
+        resolve();
+        return new Promise(() => undefined);
+      };
+    });
+
+  async function expectFinishAfterKill(url: string, lost: Promise<unknown>, length?: number): Promise<void> {
+    const elsewhere = `${observer.url}/${url.split('/').at(-1)}`;
+    expect(isWhole(await tus('HEAD', elsewhere), length)).toBe(false);
+    proxy.rule = () => 'pass';
+    await child.crash();
+    expect(await lost).toHaveProperty('message');
+    await expectOneFinish(observer, url, length);
+  }
 
   it.each(['CompleteMultipartUpload', 'HeadObject'])(
-    'and s3, killed while it waits for %s',
+    'is killed while it waits for %s',
     async (operation) => {
-      const ground = await openGround('sqlite', 's3');
-      const proxy = await startFaultProxy(ground.env['S3_ENDPOINT'] ?? '');
-      const child = await startKillable(ground, { S3_ENDPOINT: proxy.url });
-      const observer = await startEngine(ground, { uploads: IMPATIENT });
-      const { id } = await createUpload(child, bytes.length);
-      const url = `${child.url}/${id}`;
-      const held = new Promise<void>((resolve) => {
-        proxy.rule = (call) => {
-          if (call.operation !== operation) return 'pass';
-          resolve();
-          return new Promise(() => undefined);
-        };
-      });
+      const { url } = await createUpload(child, bytes.length);
+      const held = hold(operation);
       const lost = patch(url, 0, bytes).catch((error: unknown) => error);
       await held;
-      expect(isWhole(await tus('HEAD', `${observer.url}/${id}`))).toBe(false);
-      proxy.rule = () => 'pass';
-      await child.crash();
-      expect(await lost).toHaveProperty('message');
-      await expectOneFinish(observer, url);
-      await observer.close();
-      await child.close();
-      await proxy.close();
-      await ground.close();
+      await expectFinishAfterKill(url, lost);
+    },
+    120_000,
+  );
+
+  it.each([
+    ['UploadPart', 9 * MiB],
+    ['PutObject', MiB],
+  ])(
+    'is killed when a length was told after the last byte, before the tail is a whole (%s)',
+    async (operation, first) => {
+      const created = await tus('POST', child.url, { 'Upload-Defer-Length': '1' });
+      const url = created.headers.get('location') ?? '';
+      const end = first === MiB ? 2 * MiB : bytes.length;
+      for (const [from, to] of [
+        [0, first],
+        [first, end],
+      ] as const)
+        expect((await patch(url, from, bytes.subarray(from, to))).status).toBe(204);
+      const held = hold(operation);
+      const told = patch(url, end, Buffer.alloc(0), { 'Upload-Length': String(end) });
+      const lost = told.catch((error: unknown) => error);
+      await held;
+      const { length, state } = await observer.row(url.split('/').at(-1) ?? '');
+      expect([length, state]).toEqual([end, 'receiving']);
+      await expectFinishAfterKill(url, lost, end);
     },
     120_000,
   );
