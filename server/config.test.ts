@@ -6,6 +6,7 @@ describe('loadConfig', () => {
     expect(config).toMatchObject({ port: 8080, role: 'all', storage: { driver: 'disk' } });
     expect(config.database.url).toBeUndefined();
     expect(config.encoding.ladder).toEqual([1080, 720, 480, 360]);
+    expect(config.encoding.codecs).toEqual(['h264']);
   });
 
   it('reads sizes, durations and flags as people write them', () => {
@@ -30,6 +31,12 @@ describe('loadConfig', () => {
 
   it('takes an empty variable for an absent one', () => {
     expect(loadConfig({ DATABASE_URL: '', PORT: ' ' }).port).toBe(8080);
+  });
+
+  it('encodes H.264 whatever else', () => {
+    expect(loadConfig({ CODECS: 'h264, av1' }).encoding.codecs).toEqual(['h264', 'av1']);
+    expect(failure({ CODECS: 'hevc' })).toContain('CODECS must have h264');
+    expect(failure({ CODECS: 'h264,vp9' })).toContain('CODECS');
   });
 
   it('names everything that is wrong at once', () => {

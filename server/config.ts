@@ -22,6 +22,13 @@ import {
 import { ENCODERS, streamConfig, streamProblems } from './stream-config.ts';
 import { uploadConfig } from './upload-config.ts';
 
+/** Of x264 and x265, which have the same names for them. */
+const preset = z.enum(['ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium', 'slow', 'slower']);
+
+/** What pictures are encoded in. Every player has the first. */
+export const CODECS = ['h264', 'hevc', 'av1'] as const;
+export type Codec = (typeof CODECS)[number];
+
 /** Every variable Millrace reads. */
 export const ENVIRONMENT = {
   // Server
@@ -92,9 +99,10 @@ export const ENVIRONMENT = {
   LADDER: list('1080,720,480,360'),
   MAX_DURATION: duration('12h'),
   MAX_PIXELS: integer(37_748_736, 1, 1_000_000_000),
-  X264_PRESET: z
-    .enum(['ultrafast', 'superfast', 'veryfast', 'faster', 'fast', 'medium', 'slow', 'slower'])
-    .default('veryfast'),
+  X264_PRESET: preset.default('veryfast'),
+  CODECS: list('h264').pipe(z.array(z.enum(CODECS))),
+  X265_PRESET: preset.default('veryfast'),
+  SVTAV1_PRESET: integer(10, 0, 13),
   CHUNK_SECONDS: integer(60, 0, 3600),
   FFMPEG_THREADS: integer(0, 0, 256),
   KEEP_COPY: flag(true),
@@ -180,6 +188,8 @@ function contradictions(env: Env): string[] {
     problems.push('CHUNK_SECONDS must be a multiple of 6 from 12 on (whole segments), or 0');
   if (env.LADDER.some((rung) => !/^\d{3,4}$/.test(rung)))
     problems.push('LADDER must be heights in pixels, such as 1080,720,480,360');
+  if (!env.CODECS.includes('h264'))
+    problems.push('CODECS must have h264, which every player plays; hevc and av1 come beside it');
   return [...problems, ...streamProblems(env)];
 }
 
@@ -239,7 +249,8 @@ function toConfig(env: Env) {
       ladder: env.LADDER.map(Number).sort((a, b) => b - a),
       maxDurationMs: env.MAX_DURATION,
       maxPixels: env.MAX_PIXELS,
-      preset: env.X264_PRESET,
+      codecs: env.CODECS,
+      presets: { h264: env.X264_PRESET, hevc: env.X265_PRESET, av1: String(env.SVTAV1_PRESET) },
       keepCopy: env.KEEP_COPY,
       /** The lowest rung is encoded before the others, where viewers would have to wait for those. */
       playSoon: env.PLAY_SOON,

@@ -12,10 +12,16 @@ import { createUploadHooks } from './hooks/index.ts';
 import { createApp, createHealthApp } from './index.ts';
 import { pruneJobs } from './jobs/prune.ts';
 import { startWorker, type Worker, type WorkerOptions } from './jobs/worker.ts';
-import { advance, cleanScratch, closePipeline, mediaFailed } from './pipeline/index.ts';
+import {
+  advance,
+  cleanScratch,
+  closePipeline,
+  mediaFailed,
+  refuseMissingEncoders,
+} from './pipeline/index.ts';
 import { openRemoteEncoding, type RemoteEncoding } from './providers/index.ts';
 import { createReadiness } from './readiness.ts';
-import { createEarlyTasks, createTasks } from './tasks.ts';
+import { createBackgroundTasks, createEarlyTasks, createTasks } from './tasks.ts';
 import { createUploads, type Uploads } from './uploads/index.ts';
 
 export interface Millrace {
@@ -32,6 +38,7 @@ const GUESSABLE = 16;
 /** Starts the role: `server` takes uploads and requests, `worker` runs jobs, `all` does both. */
 export async function startMillrace(ctx: Context): Promise<Millrace> {
   const { role } = ctx.config;
+  if (role !== 'server') await refuseMissingEncoders(ctx);
   const authenticate = createAuthenticator(ctx);
   const uploads = createUploads(ctx, createUploadHooks(ctx, authenticate));
   const feed = createFeed(ctx.db, { logger: ctx.logger.child({ name: 'feed' }) });
@@ -85,7 +92,10 @@ async function listen(ctx: Context, server: Server): Promise<Server> {
 async function work(ctx: Context, uploads: Uploads, remote: RemoteEncoding | undefined): Promise<Worker> {
   await cleanScratch(ctx);
   const { concurrency, early } = ctx.config.encoding;
-  const pools = [{ tasks: createTasks(ctx, uploads, remote), concurrency }];
+  const pools = [
+    { tasks: createTasks(ctx, uploads, remote), concurrency },
+    { tasks: createBackgroundTasks(ctx), concurrency: 1 },
+  ];
   if (early.on) pools.push({ tasks: createEarlyTasks(ctx), concurrency: early.concurrency });
   const workers = pools.map((pool) => startPool(ctx, pool, remote));
   return {

@@ -1,9 +1,9 @@
 /** Every task of this installation: the pipeline's steps, and the cleaning up that follows an end. */
 import type { Context } from './context.ts';
 import { emit } from './events/events.ts';
-import { JobError, JobPostponed, type ClaimedJob, type JobStatus, type Task } from './jobs/job.ts';
+import { JobError, JobPostponed, type ClaimedJob, type Task } from './jobs/job.ts';
 import { hlsOutputs } from './media/growing.ts';
-import { DROP_SOURCE, earlyTask, pipelineTasks } from './pipeline/index.ts';
+import { DROP_SOURCE, backgroundTasks, earlyTask, pipelineTasks } from './pipeline/index.ts';
 import { endAttempts, forgetAttempts, type RemoteEncoding } from './providers/index.ts';
 import { mediaPrefix } from './storage/storage.ts';
 import { awaitWhole, openPrefix, type Uploads } from './uploads/index.ts';
@@ -34,6 +34,9 @@ export function createEarlyTasks(ctx: Context): Record<string, Task> {
   });
   return { early };
 }
+
+/** Tasks of a worker of their own: they take hours, and no upload is to wait for a slot until they end. */
+export const createBackgroundTasks = (ctx: Context): Record<string, Task> => backgroundTasks(ctx);
 
 /** After a cancel: nothing of the media stays in storage; its row stays and says `cancelled`. */
 function discard(ctx: Context, uploads: Pick<Uploads, 'discard'>): Task {
@@ -66,7 +69,8 @@ function purge(ctx: Context, uploads: Pick<Uploads, 'discard'>): Task {
 function tidy(ctx: Context): Task {
   return async ({ job }) => {
     const id = mediaOf(job);
-    await waitForQuiet(ctx, job);
+    // What is made when the media is ready, too: nobody else knows what a job that runs has stored.
+    await waitForQuiet(ctx, job, { queued: true });
     const outputs = await ctx.db.selectFrom('output').select('prefix').where('mediaId', '=', id).execute();
     const media = await ctx.db
       .selectFrom('media')
@@ -90,7 +94,7 @@ function dropSource(ctx: Context): Task {
     const media = await ctx.db.selectFrom('media').selectAll().where('id', '=', id).executeTakeFirst();
     const kept = ctx.config.encoding.keepSourceMs === Infinity;
     if (!media?.sourceKey || media.deletedAt !== null || media.status !== 'ready' || kept) return undefined;
-    await waitForQuiet(ctx, job, ['queued', 'running']);
+    await waitForQuiet(ctx, job, { queued: true });
     await ctx.storage.delete(media.sourceKey);
     return async (trx) => {
       const now = Date.now();
@@ -127,26 +131,34 @@ async function empty(ctx: Context, uploads: Pick<Uploads, 'discard'>, job: Claim
   await ctx.storage.deletePrefix(mediaPrefix(mediaOf(job)));
 }
 
-/** Jobs of the media that are still being stopped would write behind our back: come again later. */
+/** They only delete, and would wait for each other. */
+const CLEANERS = ['retire', 'tidy', DROP_SOURCE];
+const SOONEST_MS = 2_000;
+const LATEST_MS = 300_000;
+
+/**
+ * Jobs of the media that are still being stopped would write behind our back: come again later. With `queued` also those
+ * that have yet to run. It may take hours: the longer it has waited, the more seldom it looks.
+ */
 async function waitForQuiet(
   ctx: Context,
   job: ClaimedJob,
-  statuses: readonly JobStatus[] = ['running'],
+  { queued = false }: { queued?: boolean } = {},
 ): Promise<void> {
-  const running = await ctx.db
+  const others = await ctx.db
     .selectFrom('job')
-    .select('task')
+    .select(['id', 'task', 'createdAt'])
     .where('mediaId', '=', mediaOf(job))
-    .where('status', 'in', statuses)
-    .where('task', '!=', 'retire') // it waits for a day, and wants nothing but to delete
-    .where('id', '!=', job.id)
-    .executeTakeFirst();
-  if (running)
-    throw new JobPostponed({
-      code: 'media_busy',
-      message: `Its ${running.task} job has not ended yet.`,
-      delayMs: 2_000,
-    });
+    .where('status', 'in', queued ? ['queued', 'running'] : ['running'])
+    .execute();
+  const other = others.find(({ id, task }) => id !== job.id && !CLEANERS.includes(task));
+  if (!other) return;
+  const waited = Date.now() - (others.find(({ id }) => id === job.id)?.createdAt ?? Date.now());
+  throw new JobPostponed({
+    code: 'media_busy',
+    message: `Its ${other.task} job has not ended yet.`,
+    delayMs: Math.min(LATEST_MS, Math.max(SOONEST_MS, waited / 10)),
+  });
 }
 
 function mediaOf(job: ClaimedJob): string {

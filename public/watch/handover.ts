@@ -7,7 +7,9 @@ import Hls, {
   type HlsConfig,
   type HlsListeners,
   type InitPTSFoundData,
+  type Level,
 } from 'hls.js';
+import { codecOf } from './renditions.ts';
 
 /** Seconds of the old that are kept ahead, so that the new has time to come: a segment (6.5 s at most) and some. */
 const KEPT_AHEAD = 9;
@@ -51,6 +53,7 @@ export async function handOver(handover: Handover, signal: AbortSignal): Promise
     const loaded = happens(next, Events.MANIFEST_PARSED, signal);
     next.loadSource(url);
     await loaded;
+    keepCodec(next, from.levels[from.currentLevel] ?? from.levels[0]);
     next.autoLevelCapping = CapLevelController.getMaxLevelByMediaSize(
       next.levels,
       video.clientWidth * devicePixelRatio,
@@ -82,6 +85,13 @@ function configOf({ from, config, timeline }: Handover): Partial<HlsConfig> {
     streamController: continuing(timeline),
     ...preferences(from),
   };
+}
+
+/** Whoever plays goes on in the codec that plays: not every browser changes it in the middle without a break. */
+function keepCodec(next: Hls, playing: Level | undefined): void {
+  const codec = codecOf(playing?.videoCodec);
+  const others = next.levels.flatMap(({ videoCodec }, n) => (codecOf(videoCodec) === codec ? [] : [n]));
+  if (others.length < next.levels.length) for (const n of others.reverse()) next.removeLevel(n);
 }
 
 /** The track that is heard, and the subtitles that are seen. */

@@ -8,7 +8,7 @@ import Hls, {
   type InitPTSFoundData,
 } from 'hls.js';
 import { handOver, mayHandOver, preferences } from './handover.ts';
-import type { Renditions } from './renditions.ts';
+import { codecOf, type Renditions } from './renditions.ts';
 
 export interface Playing {
   /** Call it when there may be better renditions than those that play: moves on to them. */
@@ -73,7 +73,8 @@ class HlsPlayer implements Playing {
     this.#follow(hls);
     hls.on(Events.MANIFEST_PARSED, (_, { levels }) => this.#renditions.show(hls, levels));
     hls.on(Events.MANIFEST_LOADED, (_, { levels, audioTracks, subtitles = [] }) => {
-      this.#addresses = keyOf([...levels, ...audioTracks, ...subtitles].map((each) => each.url));
+      const everyones = levels.filter(({ videoCodec }) => !isBetter(videoCodec));
+      this.#addresses = keyOf([...everyones, ...audioTracks, ...subtitles].map((each) => each.url));
     });
     hls.loadSource(this.#url);
     hls.attachMedia(this.#video);
@@ -200,12 +201,16 @@ function anyEvent(video: HTMLVideoElement, names: string[], signal: AbortSignal)
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Renditions in another codec are no reason to move on: what plays is as good. They come when all others are there. */
+const isBetter = (videoCodec: string | undefined): boolean => ['hvc1', 'av01'].includes(codecOf(videoCodec));
+
 /** The addresses that the playlist names now, without their tokens. */
 async function readAddresses(url: string, signal: AbortSignal): Promise<string> {
   const answer = await fetch(url, { cache: 'no-cache', signal });
   if (!answer.ok) throw new Error(`the playlist was answered ${answer.status}`);
   const lines = (await answer.text()).split('\n');
-  const uris = lines.flatMap((line) => {
+  const uris = lines.flatMap((line, n) => {
+    if (isBetter(/^#EXT-X-STREAM-INF:.*CODECS="([^",]*)/.exec(lines[n - 1] ?? '')?.[1])) return [];
     if (line.startsWith('#EXT-X-MEDIA:')) return /[:,]URI="([^"]*)"/.exec(line)?.[1] ?? [];
     return line === '' || line.startsWith('#') ? [] : line;
   });

@@ -11,6 +11,9 @@ interface Rendition {
   codec: string | undefined;
 }
 
+/** The sample entry that a CODECS string begins with, e.g. `avc1`. */
+export const codecOf = (codecs: string | undefined): string => codecs?.slice(0, 4) ?? '';
+
 /** Array-like, with the events media-chrome listens to; `selectedIndex` -1 means automatic. */
 export class Renditions extends EventTarget {
   [index: number]: Rendition;

@@ -47,6 +47,18 @@ describe('CODECS', () => {
     );
     expect(codecsOf(bytes)).toEqual(['avc1.64001f', 'mp4a.40.2']);
   });
+  it('come from hvcC: Main at level 3.1, and Main 10 of the high tier with every constraint', () => {
+    const main = hex('01 01 60000000 900000000000 5d');
+    const high = hex('01 22 20000000 b00000000001 99');
+    const named = [main, high].map((hvcC) => codecsOf(box('moov', track(visual('hvc1', box('hvcC', hvcC))))));
+    expect(named).toEqual([['hvc1.1.6.L93.90'], ['hvc1.2.4.H153.B0.0.0.0.0.1']]);
+  });
+  it('come from av1C: Main at level 4.0 in 8 bits, and Professional of the high tier in 12', () => {
+    const main = hex('81 08 0c 00');
+    const high = hex('81 4d e0 00');
+    const named = [main, high].map((av1C) => codecsOf(box('moov', track(visual('av01', box('av1C', av1C))))));
+    expect(named).toEqual([['av01.0.08M.08'], ['av01.2.13H.12']]);
+  });
   it('have no audio object type outside of MPEG-4', () => {
     const esds = box('esds', hex('00000000 03 11 0001 00 04 0d 6b 15 000000 00000000 00000000 06 01 02'));
     expect(codecsOf(box('moov', track(sound(esds))))).toEqual(['mp4a.6b']);

@@ -14,6 +14,8 @@ export function codecsOf(initSegment: Buffer): string[] {
 
 function codecOf(entry: Box): string {
   if (entry.type === 'avc1') return `avc1.${avcProfile(child(entry, VISUAL_ENTRY, 'avcC'))}`;
+  if (entry.type === 'hvc1') return `hvc1.${hevcProfile(child(entry, VISUAL_ENTRY, 'hvcC'))}`;
+  if (entry.type === 'av01') return `av01.${av1Profile(child(entry, VISUAL_ENTRY, 'av1C'))}`;
   if (entry.type === 'mp4a') return `mp4a.${audioObject(child(entry, AUDIO_ENTRY, 'esds'))}`;
   throw new Error(`no CODECS string is known for the sample entry ${entry.type}`);
 }
@@ -26,6 +28,37 @@ function child(entry: Box, skip: number, type: string): Buffer {
 
 /** AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1): version, then profile, constraints and level. */
 const avcProfile = (avcC: Buffer): string => avcC.toString('hex', 1, 4);
+
+/**
+ * HEVCDecoderConfigurationRecord (ISO/IEC 14496-15, 8.3.3.1) as annex E.3 writes it: profile space and profile, compatibility
+ * flags in reverse order of bits, tier and level, and constraint bytes up to the last that is not 0.
+ */
+function hevcProfile(hvcC: Buffer): string {
+  const first = hvcC.readUInt8(1);
+  const space = ['', 'A', 'B', 'C'][first >> 6] ?? '';
+  const tier = first & 0x20 ? 'H' : 'L';
+  const constraints = hvcC.toString('hex', 6, 12).replace(/(00)+$/, '');
+  return [
+    `${space}${first & 0x1f}`,
+    reverseBits(hvcC.readUInt32BE(2)).toString(16).toUpperCase(),
+    `${tier}${hvcC.readUInt8(12)}`,
+    ...(constraints.match(/../g) ?? []).map((byte) => parseInt(byte, 16).toString(16).toUpperCase()),
+  ].join('.');
+}
+
+function reverseBits(value: number): number {
+  let reversed = 0;
+  for (let bit = 0; bit < 32; bit++) if ((value >>> bit) & 1) reversed += 2 ** (31 - bit);
+  return reversed;
+}
+
+/** AV1CodecConfigurationRecord (AV1 Codec ISO Media File Format Binding, 2.3) as its section 5 writes it: profile, level and tier, bits. */
+function av1Profile(av1C: Buffer): string {
+  const [profileAndLevel, more] = [av1C.readUInt8(1), av1C.readUInt8(2)];
+  const level = String(profileAndLevel & 0x1f).padStart(2, '0');
+  const bits = more & 0x40 ? (more & 0x20 ? 12 : 10) : 8;
+  return `${profileAndLevel >> 5}.${level}${more & 0x80 ? 'H' : 'M'}.${String(bits).padStart(2, '0')}`;
+}
 
 /** ES_Descriptor (ISO/IEC 14496-1, 7.2.6.5): object type indication, and for MPEG-4 audio the audio object type. */
 function audioObject(esds: Buffer): string {

@@ -31,7 +31,7 @@ export function composeMultivariant(outputs: readonly RenditionGroup[]): Multiva
   const withSound = groups.find(({ details }) => details.audio.length);
   const audio = (withSound?.details.audio ?? []).map((a) => ({ ...a, id: withSound?.id ?? '' }));
   if (!video.length && !audio.length) return undefined;
-  video.sort((a, b) => b.width * b.height - a.width * a.height);
+  video.sort((a, b) => rankOf(a) - rankOf(b) || b.width * b.height - a.width * a.height);
   const codecs = [...new Set(audio.map((a) => a.codecs))];
   const sounds = { bandwidth: most(audio, 'bandwidth'), averageBandwidth: most(audio, 'averageBandwidth') };
   const group = audio.length && (video.length || audio.length > 1) ? GROUP : undefined;
@@ -50,6 +50,10 @@ export function composeMultivariant(outputs: readonly RenditionGroup[]): Multiva
     ),
   };
 }
+
+/** What every player plays comes first: among it is the variant that players begin with. */
+const RANKS = ['avc1', 'hvc1', 'av01'];
+const rankOf = ({ codecs }: VideoRendition): number => RANKS.indexOf(codecs.slice(0, 4));
 
 const playlistOf = ({ id, name }: { id: string; name: string }): string => `${id}/${name}/index.m3u8`;
 
@@ -70,7 +74,8 @@ const picture = (
 });
 
 function startFirst(variants: readonly Variant[]): Variant[] {
-  const first = variants.find((v) => v.bandwidth <= FIRST_VARIANT) ?? variants.at(-1);
+  const everyones = variants.filter(({ codecs }) => codecs[0]?.startsWith(RANKS[0] ?? ''));
+  const first = everyones.find((v) => v.bandwidth <= FIRST_VARIANT) ?? everyones.at(-1);
   return first ? [first, ...variants.filter((v) => v !== first)] : [];
 }
 

@@ -15,6 +15,7 @@ import { extrasOf, type ExtrasView } from './extras-view.ts';
 import { OPEN_STATES } from '../providers/index.ts';
 import { isOpening, progressOfParts } from './parts-progress.ts';
 import { playbackUrl, urlOf } from './urls.ts';
+import { isBackground } from '../pipeline/index.ts';
 
 export interface PlaybackView extends ExtrasView {
   hls: string;
@@ -142,7 +143,9 @@ function progressOf(
     const percent = upload.length ? Math.floor((upload.offset / upload.length) * 1000) / 10 : 0;
     return { percent, step: 'upload' };
   }
-  const current = jobs.filter(({ mediaAttempt }) => mediaAttempt === media.attempt);
+  const current = jobs.filter(
+    ({ mediaAttempt, task }) => mediaAttempt === media.attempt && !isBackground(task),
+  );
   const chunks = current.filter(({ task }) => task === 'chunk');
   if (chunks.length) return progressOfParts(chunks, outputs);
   const job =

@@ -14,6 +14,10 @@ export interface OutputDetails {
   first: HlsDetails;
   /** The other rungs, or all of them and every sound. */
   ladder: HlsDetails;
+  /** The ladder in HEVC. */
+  hevc: HlsDetails;
+  /** The ladder in AV1. */
+  av1: HlsDetails;
   poster: PosterDetails;
   storyboard: StoryboardDetails;
   waveform: WaveformDetails;
@@ -26,7 +30,9 @@ export interface OutputDetails {
 export type OutputKind = keyof OutputDetails;
 
 /** Kinds that hold renditions of the stream: their details are `HlsDetails`. */
-export const HLS_KINDS = ['copy', 'first', 'ladder'] as const;
+export const HLS_KINDS = ['copy', 'first', 'ladder', 'hevc', 'av1'] as const;
+/** Outputs with what others have already, in codecs that not every player has. */
+export const isBetter = ({ kind }: { kind: string }): boolean => kind === 'hevc' || kind === 'av1';
 export type HlsKind = (typeof HLS_KINDS)[number];
 export const isHls = ({ kind }: { kind: string }): boolean => (HLS_KINDS as readonly string[]).includes(kind);
 

@@ -14,6 +14,7 @@ import { EARLY, awaitsEarly, dropEarly } from './early/job.ts';
 import { joinWhenWhole } from './parts/parts.ts';
 import type { MediaState, Step } from './step.ts';
 import { foundation, missingRungs } from './output/supersede.ts';
+import { av1Step, hevcStep } from './steps/better-codecs.ts';
 import { chunkStep } from './steps/chunk.ts';
 import { copyStep } from './steps/copy.ts';
 import { m4aStep, mp4Step } from './steps/downloads.ts';
@@ -31,7 +32,12 @@ export const STEPS: readonly Step[] = [
   ...[probeStep, copyStep, firstStep, posterStep, subtitlesStep, ladderStep],
   ...[chunkStep, joinStep],
   ...[storyboardStep, waveformStep, m4aStep, mp4Step],
+  ...[hevcStep, av1Step],
 ];
+
+/** A step without which a media is ready, and which runs alone. */
+export const isBackground = (task: string): boolean =>
+  STEPS.some(({ name, background }) => background && name === task);
 
 /** Tasks of all our own work on a media. */
 const TASKS = [EARLY, ...STEPS.map(({ name }) => name)];
@@ -184,9 +190,9 @@ async function endedSteps(trx: Trx, media: MediaRow): Promise<Set<string>> {
   return new Set(rows.map(({ task }) => task));
 }
 
-/** Every step that has a need is done, or is optional and has ended without an output. */
+/** Every step that has a need is done, or is optional and has ended without an output. Those in the background come later. */
 const isReady = (state: MediaState): boolean =>
-  STEPS.filter((step) => !step.done(state) && step.due(state)).every(
+  STEPS.filter((step) => !step.background && !step.done(state) && step.due(state)).every(
     ({ name, required }) => !required && state.ended.has(name),
   );
 

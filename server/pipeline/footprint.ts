@@ -1,5 +1,6 @@
 /** What attempts take of a machine, estimated from above: for admission.ts. Pure. */
 import type { Source } from '../media/source.ts';
+import { ENCODERS } from './encode/encoders.ts';
 import type { Rung } from './encode/ladder.ts';
 
 /** What one attempt takes, at most. */
@@ -15,7 +16,6 @@ export interface Needs {
  * encoders' lookahead; every core more takes some pictures more.
  */
 const DECODER = 60;
-const ENCODER = 110;
 /** Bits per second of a sound as it is encoded, with its container. */
 const SOUND_RATE = 140_000;
 
@@ -26,11 +26,16 @@ const bytesOf = (bitsPerSecond: number, source: Source): number =>
 /** Reads every picture of the source, and keeps a few. */
 export const decoding = (source: Source): Needs => ({ bytes: 0, memory: pixelsOf(source) * DECODER });
 
-/** Decodes once and encodes these rungs and so many sounds, at their largest rates. */
-export function encoding(source: Source, rungs: readonly Rung[], sounds: number): Needs {
+/** Decodes once and encodes these rungs and so many sounds, at their largest rates. `encoder`: bytes per pixel of a rung. */
+export function encoding(
+  source: Source,
+  rungs: readonly Rung[],
+  sounds: number,
+  encoder = ENCODERS.h264.memory,
+): Needs {
   const pixels = rungs.reduce((sum, { width, height }) => sum + width * height, 0);
   const rate = rungs.reduce((sum, { maxRate }) => sum + maxRate, SOUND_RATE * sounds);
-  return { bytes: bytesOf(rate, source), memory: decoding(source).memory + pixels * ENCODER };
+  return { bytes: bytesOf(rate, source), memory: decoding(source).memory + pixels * encoder };
 }
 
 /** Writes the source's bytes once more in another container, with sounds that may have to be encoded. */

@@ -4,10 +4,12 @@ import type { Task } from '../jobs/job.ts';
 import { STEPS } from './advance.ts';
 import type { Arriving } from './early/arrival.ts';
 import { earlyTask as followUploads } from './early/early.ts';
+import { ENCODERS } from './encode/encoders.ts';
 import { createFfmpeg, type Ffmpeg } from './ffmpeg/ffmpeg.ts';
 import { keptSources, taskOf } from './runner.ts';
+import type { Step } from './step.ts';
 
-export { DROP_SOURCE, advance, isMissingExtra, mediaFailed, needsUpload } from './advance.ts';
+export { DROP_SOURCE, advance, isBackground, isMissingExtra, mediaFailed, needsUpload } from './advance.ts';
 export { EARLY, addEarly, findEarly } from './early/job.ts';
 export { cleanScratch } from './scratch.ts';
 
@@ -21,9 +23,30 @@ function ffmpegOf(ctx: Context): Ffmpeg {
 }
 
 /** Task name -> function: `probe`, `copy`, `first`, `ladder`, `poster`. */
-export function pipelineTasks(ctx: Context): Record<string, Task> {
+export const pipelineTasks = (ctx: Context): Record<string, Task> => tasksOf(ctx, (step) => !step.background);
+
+/** The same of what is made when a media is ready, for a worker of its own: `hevc`, `av1`. */
+export const backgroundTasks = (ctx: Context): Record<string, Task> =>
+  tasksOf(ctx, (step) => step.background === true);
+
+function tasksOf(ctx: Context, wanted: (step: Step) => boolean): Record<string, Task> {
   const ffmpeg = ffmpegOf(ctx);
-  return Object.fromEntries(STEPS.map((step) => [step.name, taskOf(step, ctx, ffmpeg)]));
+  return Object.fromEntries(STEPS.filter(wanted).map((step) => [step.name, taskOf(step, ctx, ffmpeg)]));
+}
+
+/** For the start. Throws when FFmpeg can't encode what CODECS asks for, and says what to do. */
+export async function refuseMissingEncoders(ctx: Context): Promise<void> {
+  const { codecs, ffmpegPath } = ctx.config.encoding;
+  const better = codecs.filter((codec) => codec !== 'h264');
+  if (!better.length) return;
+  const there = await ffmpegOf(ctx).encoders();
+  const missing = better.filter((codec) => !there.has(ENCODERS[codec].name));
+  if (!missing.length) return;
+  const names = missing.map((codec) => ENCODERS[codec].name).join(' and ');
+  throw new Error(
+    `CODECS asks for ${missing.join(' and ')}, but ${ffmpegPath} has no encoder ${names}. ` +
+      `Install an FFmpeg that was built with ${names}, or take ${missing.join(' and ')} out of CODECS.`,
+  );
 }
 
 /** For the stop, when no job runs any more: removes what was kept for the next one. */

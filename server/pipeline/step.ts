@@ -66,6 +66,11 @@ export interface Step {
   required: boolean;
   /** Optional, and no other step builds upon it or takes its place: it can be run again by itself at any time. */
   extra?: true;
+  /**
+   * A media is ready before it. Its jobs have a worker of their own and give way to all others, as they take long and
+   * nobody waits for them.
+   */
+  background?: true;
   /** Its work is there. */
   done(state: MediaState): boolean;
   /** It can run, and this media has a need of it. */

@@ -24,7 +24,7 @@ import {
 import { claim, complete, fail, hold, release } from '../../server/jobs/queue.ts';
 import { hlsOutputs } from '../../server/media/growing.ts';
 import { createMedia, transition } from '../../server/media/media.ts';
-import { advance, mediaFailed, pipelineTasks } from '../../server/pipeline/index.ts';
+import { advance, backgroundTasks, mediaFailed, pipelineTasks } from '../../server/pipeline/index.ts';
 import { DiskStorage } from '../../server/storage/disk.ts';
 import { mediaPrefix, sourceKey } from '../../server/storage/storage.ts';
 
@@ -64,7 +64,7 @@ export async function openBench(env: Record<string, string> = {}): Promise<Bench
   const logger = pino({ level: 'silent' });
   const telemetry = { logger, registry: new Registry() };
   const ctx: Context = { config, db, storage, logger, telemetry, secret: new Uint8Array(32) };
-  const tasks = pipelineTasks(ctx);
+  const tasks = { ...pipelineTasks(ctx), ...backgroundTasks(ctx) };
   const progress = new Map<string, JobProgress[]>();
   await mkdir(config.encoding.scratchDir, { recursive: true });
 

@@ -24,7 +24,8 @@ export interface Track {
   /** Bytes of each segment. */
   sizes: number[];
   frameRate: number;
-  profileAndLevel: string | undefined;
+  /** What CODECS must begin with, of a picture. */
+  codecs: string | undefined;
 }
 
 export interface Checked {
@@ -148,7 +149,7 @@ function checkVariant(v: types.Variant, tracks: Map<string, Track>, must: Must):
     );
     must(v.closedCaptions?.length === 0 || v.closedCaptions === undefined, `${v.uri}: CLOSED-CAPTIONS=NONE`);
     must(
-      v.codecs!.startsWith(`avc1.${track.profileAndLevel}`),
+      v.codecs!.split(',')[0]!.startsWith(track.codecs!),
       `${v.uri}: CODECS ${v.codecs} says what is coded`,
     );
     must(v.resolution.width % 2 === 0 && v.resolution.height % 2 === 0, `${v.uri}: even sides`);
@@ -261,33 +262,51 @@ async function readTrack(root: string, uri: string): Promise<Track> {
   }
 }
 
-async function inspect(file: string): Promise<Pick<Track, 'packets' | 'frameRate' | 'profileAndLevel'>> {
+async function inspect(file: string): Promise<Pick<Track, 'packets' | 'frameRate' | 'codecs'>> {
   const { stdout } = await execa('ffprobe', [
     ...['-v', 'error', '-of', 'json', '-show_data'],
     ...[
       '-show_entries',
-      'packet=pts_time,dts_time,duration_time,flags:stream=codec_type,avg_frame_rate,extradata',
+      'packet=pts_time,dts_time,duration_time,flags:stream=codec_type,codec_tag_string,profile,level,avg_frame_rate,extradata',
     ],
     file,
   ]);
   const { packets, streams } = JSON.parse(stdout) as {
     packets: { pts_time: string; dts_time: string; duration_time?: string; flags: string }[];
-    streams: { codec_type: string; avg_frame_rate: string; extradata?: string }[];
+    streams: Stream[];
   };
   const [top = 0, bottom = 1] = streams[0]!.avg_frame_rate.split('/').map(Number);
   const isVideo = streams[0]!.codec_type === 'video';
-  // "\n00000000: 0142 c01e ffe1 …": the four bytes after the version are profile, constraints, level.
-  const hex = (streams[0]!.extradata ?? '').replace(/^\s*[0-9a-f]+: /, '').replace(/\s/g, '');
+  // ffprobe forgets those of the first AV1 pictures, and of sounds.
+  const usual = isVideo ? bottom / top : AUDIO_FRAME;
   return {
     packets: packets.map((p) => ({
       pts: Number(p.pts_time),
       dts: Number(p.dts_time),
-      duration: Number(p.duration_time ?? AUDIO_FRAME),
+      duration: Number(p.duration_time ?? usual),
       key: p.flags.startsWith('K'),
     })),
     frameRate: isVideo ? top / bottom : 0,
-    profileAndLevel: isVideo ? hex.slice(2, 8) : undefined,
+    codecs: isVideo ? codecsOf(streams[0]!) : undefined,
   };
+}
+
+interface Stream {
+  codec_type: string;
+  codec_tag_string: string;
+  profile?: string;
+  level?: number;
+  avg_frame_rate: string;
+  extradata?: string;
+}
+
+/** RFC 6381, of 8 bit pictures in the profiles that players have. */
+function codecsOf({ codec_tag_string: tag, profile, level, extradata = '' }: Stream): string {
+  if (tag === 'hvc1' && profile === 'Main') return `hvc1.1.6.L${level}.`;
+  if (tag === 'av01' && profile === 'Main') return `av01.0.${String(level).padStart(2, '0')}M.08`;
+  // "\n00000000: 0142 c01e ffe1 …": the four bytes after the version are profile, constraints, level.
+  const hex = extradata.replace(/^\s*[0-9a-f]+: /, '').replace(/\s/g, '');
+  return `${tag}.${hex.slice(2, 8)}`;
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);

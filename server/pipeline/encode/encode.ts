@@ -1,10 +1,11 @@
 /** FFmpeg commands of streams: one decode, every rung and every sound; or no decode at all. Pure. */
-import type { Config } from '../../config.ts';
+import type { Codec, Config } from '../../config.ts';
 import { SEGMENT_SECONDS } from '../../hls/media-playlist.ts';
 import { TIME_OFFSET } from '../../hls/time.ts';
 import type { Source, SourceAudio, SourceVideo } from '../../media/source.ts';
 import { rangeFilters, seekOptions, type Chunk } from '../parts/chunks.ts';
 import { PIECE_SECONDS } from './cuts.ts';
+import { ENCODERS } from './encoders.ts';
 import { evenPictures, plainPicture, plainSound, scaled } from './filters.ts';
 import { frameRate as constantRate, timescale, type FrameRate, type Rung } from './ladder.ts';
 
@@ -13,7 +14,6 @@ const KEY_FRAME_SECONDS = 2;
 const COPY_PIECE_SECONDS = 1;
 /** FFmpeg cuts at the first key frame after that: at each, also where the first one of a chunk came late. */
 const CHUNK_PIECE_SECONDS = 1;
-const CRF = '22';
 const AUDIO_BITRATE = 128_000;
 
 export interface Output {
@@ -57,6 +57,8 @@ export interface Wanted {
   rate: FrameRate;
   /** With every sound. */
   audio: boolean;
+  /** Of the picture; H.264 unless it is said. */
+  codec?: Codec | undefined;
   /** Of the picture, only this stretch. */
   chunk?: Chunk;
 }
@@ -64,7 +66,7 @@ export interface Wanted {
 /** RFC 6381, of the sounds we encode. */
 export const AAC_LC = 'mp4a.40.2';
 
-type Settings = Pick<Config['encoding'], 'preset' | 'threads'>;
+type Settings = Pick<Config['encoding'], 'presets' | 'threads'>;
 
 /** Plans to encode rungs, and every sound. */
 export function planEncode(source: Source, wanted: Wanted, settings: Settings): StreamPlan {
@@ -89,7 +91,7 @@ export function planEncode(source: Source, wanted: Wanted, settings: Settings): 
         : [],
     outputs: [
       ...rungs.map((rung, n) => {
-        const options = [...picture(rung, n, wanted, settings.preset), ...threads(settings)];
+        const options = picture(rung, n, wanted, settings);
         const seconds = chunk ? CHUNK_PIECE_SECONDS : PIECE_SECONDS;
         return hlsOutput(rung.name, options, { seconds, ticks: timescale(rate) });
       }),
@@ -158,15 +160,22 @@ function pictureGraph(source: Source, video: SourceVideo, { rungs, rate, chunk }
   ].join(';');
 }
 
-/** H.264 with closed groups of pictures that begin at the same times on all rungs, whatever the rate. */
-function picture(rung: Rung, n: number, { rate, chunk }: Wanted, preset: string): string[] {
+/** Closed groups of pictures that begin at the same times on all rungs and in all codecs, whatever the rate. */
+function picture(
+  rung: Rung,
+  n: number,
+  { rate, chunk, codec = 'h264' }: Wanted,
+  settings: Settings,
+): string[] {
+  const encoder = ENCODERS[codec];
   const everything = Math.ceil(rate.value * KEY_FRAME_SECONDS) * 2; // never reached: key frames go by time
   return [
-    ...['-map', `[v${n}]`, '-c:v', 'libx264', '-preset', preset, '-profile:v', 'high', '-pix_fmt', 'yuv420p'],
-    ...['-crf', CRF, '-maxrate', String(rung.maxRate), '-bufsize', String(rung.bufferSize)],
+    ...['-map', `[v${n}]`, '-c:v', encoder.name, '-pix_fmt', 'yuv420p'],
+    ...encoder.options(settings.presets[codec], settings.threads),
+    ...['-maxrate', String(rung.maxRate), '-bufsize', String(rung.bufferSize)],
     // FFmpeg counts `t` from the first frame, key frames of chunks by the time in the whole.
     ...['-force_key_frames', `expr:gte(t,n_forced*${KEY_FRAME_SECONDS}${late(chunk)})`],
-    ...['-g', String(everything), '-sc_threshold', '0', '-flags', '+cgop', '-fps_mode', 'passthrough'],
+    ...['-g', String(everything), '-fps_mode', 'passthrough'],
   ];
 }
 

@@ -29,6 +29,8 @@ export interface FfmpegRun extends Limits {
   moreSources?: readonly string[];
   /** Bytes that one output file may have, where the usual limit is too small. */
   fileSize?: number;
+  /** Gives way to all other runs. */
+  background?: boolean | undefined;
   onProgress?: (progress: FfmpegProgress) => void;
   /** Takes standard output line by line, in place of the returned text: for filters that print. */
   onLine?: (line: string) => void;
@@ -54,6 +56,8 @@ export interface Ran {
 export interface Ffmpeg {
   encode(run: FfmpegRun): Promise<Ran>;
   probe(run: FfprobeRun): Promise<Ran>;
+  /** Names of all encoders that it was built with; found out once. Throws when it doesn't run. */
+  encoders(): Promise<ReadonlySet<string>>;
   /** As `ffmpeg -version` says it, asked once a minute. Throws when it doesn't run. */
   version(): Promise<string>;
   /** How runs are confined; found out once. */
@@ -66,6 +70,7 @@ const VERSION_FRESH_MS = 60_000;
 /** Opens FFmpeg: nothing is started before the first run. */
 export function createFfmpeg(encoding: Config['encoding']): Ffmpeg {
   let found: Promise<Confinement> | undefined;
+  let encoders: Promise<ReadonlySet<string>> | undefined;
   let seen: { version: string; until: number } | undefined;
   const confinement = (): Promise<Confinement> => (found ??= detectConfinement(encoding));
   const run = async (
@@ -92,6 +97,17 @@ export function createFfmpeg(encoding: Config['encoding']): Ffmpeg {
         source === undefined ? {} : { source },
         { ...limits, onStdoutLine: onLine },
       ),
+    encoders: () => {
+      encoders ??= run(encoding.ffmpegPath, () => ['-hide_banner', '-encoders'], {}, { wallMs: 10_000 })
+        .then(
+          ({ stdout }) => new Set([...stdout.matchAll(/^ [A-Z.]{6} (\w+)/gm)].map(([, name = '']) => name)),
+        )
+        .catch((error: unknown) => {
+          encoders = undefined;
+          throw error;
+        });
+      return encoders;
+    },
     version: async () => {
       if (seen && seen.until > Date.now()) return seen.version;
       const { stdout } = await run(encoding.ffmpegPath, () => ['-version'], {}, { wallMs: 10_000 });

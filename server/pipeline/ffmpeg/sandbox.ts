@@ -40,6 +40,8 @@ export interface View {
   scratch?: string | undefined;
   /** Bytes that one file it writes may have, where FILE_SIZE_LIMIT is too small. */
   fileSize?: number | undefined;
+  /** Gives way to all other runs. */
+  background?: boolean | undefined;
   /** Milliseconds after which it is killed: no processor works longer for it. */
   wallMs: number;
 }
@@ -54,6 +56,8 @@ export interface Command {
 
 /** No single output file is larger, unless a step says so: a segment has 6 s, a poster one picture. */
 const FILE_SIZE_LIMIT = 1024 ** 3;
+/** On top of what all runs yield: the kernel then gives them eight times as much of a processor that both want. */
+const BACKGROUND = 9;
 /** A process that ignores the signal at the limit is killed a little later. Seconds. */
 const CPU_GRACE = 10;
 /** An encoder starts about 1.5 threads per processor for each rung; a decoder as many again. */
@@ -129,7 +133,8 @@ export async function confine(
       ? [...(await bubblewrap(tool, view)), ...inside]
       : await withoutBubblewrap(confinement, view);
   const bounds = limits.length ? [...limits, ...limitsOf(view)] : [];
-  const [file = tool, ...rest] = [...nice, ...bounds, ...walls, tool, ...args(source)];
+  const last = nice.length && view.background ? [...nice, 'nice', '-n', String(BACKGROUND)] : nice;
+  const [file = tool, ...rest] = [...last, ...bounds, ...walls, tool, ...args(source)];
   return { file, args: rest, cwd: view.scratch, source };
 }
 

@@ -4,9 +4,9 @@ import { TIME_OFFSET } from '../../hls/time.ts';
 import { hlsOutputs } from '../../media/growing.ts';
 import type { HlsKind } from '../../media/output.ts';
 import type { Source } from '../../media/source.ts';
-import { planEncode, type StreamPlan } from '../encode/encode.ts';
+import { planEncode, type StreamPlan, type Wanted } from '../encode/encode.ts';
 import { encodeFailure, refuse } from '../failures.ts';
-import { describeRungs, frameRate, type Rung } from '../encode/ladder.ts';
+import { describeRungs, frameRate } from '../encode/ladder.ts';
 import { percentOf } from '../ffmpeg/progress.ts';
 import type { StepContext } from '../step.ts';
 import { stream, type Streamed } from './stream.ts';
@@ -17,18 +17,19 @@ const wallMs = (source: Source): number => (30 * 60 + 40 * source.duration) * 10
 export async function encodeStream(
   ctx: StepContext,
   kind: HlsKind,
-  wanted: { rungs: readonly Rung[]; audio: boolean },
+  wanted: Pick<Wanted, 'rungs' | 'audio' | 'codec'>,
 ): Promise<Streamed> {
   const source = ctx.source();
   const rate = source.video ? frameRate(source.video) : { value: 0, text: '0' };
   const plan = planEncode(source, { ...wanted, rate }, ctx.encoding);
+  const background = wanted.codec !== undefined;
   const stage = `Encoding ${describeRungs(wanted.rungs, plan.audio.length)}`;
   ctx.progress({ percent: 0, stage });
   return stream(ctx, {
     ...{ kind, plan, duration: source.duration },
     // Beside something complete nobody would see it grow.
     grows: !(await hlsOutputs(ctx.db, ctx.media.id)).some(({ details }) => details.state === 'complete'),
-    run: (signal) => runPlan(ctx, plan, stage, signal),
+    run: (signal) => runPlan(ctx, plan, stage, signal, { background }),
     verify(details) {
       verify(ctx, source, plan, details);
       return Promise.resolve(details);
@@ -36,22 +37,33 @@ export async function encodeStream(
   });
 }
 
+interface RunOptions {
+  /** That are encoded; those of the source, unless it is said. */
+  seconds?: number | undefined;
+  /** Gives way to all other runs. */
+  background?: boolean;
+}
+
+/** Times longer than others may what gives way to them take. */
+const PATIENCE = 10;
+
 /** Runs FFmpeg for a plan; its failures become job failures. */
 export async function runPlan(
   ctx: StepContext,
   plan: StreamPlan,
   stage: string,
   signal: AbortSignal,
-  seconds = ctx.source().duration,
+  { seconds = ctx.source().duration, background = false }: RunOptions = {},
 ): Promise<void> {
   const source = ctx.source();
+  const patience = background ? PATIENCE : 1;
   const percent = percentOf(seconds);
   try {
     await ctx.ffmpeg.encode({
       source: await ctx.sourcePath(),
-      ...{ ...plan, scratch: ctx.scratch, signal },
-      wallMs: wallMs(source),
-      stallMs: ctx.encoding.stallMs,
+      ...{ ...plan, scratch: ctx.scratch, signal, background },
+      wallMs: patience * wallMs(source),
+      stallMs: patience * ctx.encoding.stallMs,
       most: mostOf(source, plan),
       onProgress: ({ seconds: done, speed }) => {
         if (done !== undefined) ctx.progress({ percent: percent(done), stage, ...(speed ? { speed } : {}) });

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import type { HlsDetails } from '../../hls/model.ts';
 import { shown } from '../../hls/multivariant.ts';
 import { hlsOutputs } from '../../media/growing.ts';
+import { isBetter } from '../../media/output.ts';
 import type { MediaState, StepContext } from '../step.ts';
 
 export interface StoredSegment {
@@ -32,9 +33,11 @@ export interface StoredStream {
   folders: ReadonlyMap<string, string>;
 }
 
-/** The complete stream of the step's media. Throws before there is one. */
+/** The complete stream of the step's media, in what every player plays. Throws before there is one. */
 export async function storedStream({ db, media }: Pick<StepContext, 'db' | 'media'>): Promise<StoredStream> {
-  const outputs = shown(await hlsOutputs(db, media.id)).filter(({ details }) => details.state === 'complete');
+  const outputs = shown(await hlsOutputs(db, media.id)).filter(
+    (output) => output.details.state === 'complete' && !isBetter(output),
+  );
   if (!outputs.length) throw new Error(`media ${media.id} has no complete stream`);
   const renditions = outputs.flatMap(({ prefix, details }) =>
     [...details.variants, ...details.audio].map(({ name }) => [name, `${prefix}${name}/`] as const),

@@ -2,6 +2,7 @@
 import type { Trx } from '../../../db/dialect.ts';
 import type { MediaRow } from '../../../db/schema.ts';
 import { hlsOutputs, supersede, type HlsOutput } from '../../media/growing.ts';
+import { isBetter } from '../../media/output.ts';
 import type { VideoRendition } from '../../hls/model.ts';
 import { rungsOf, type Rung } from '../encode/ladder.ts';
 import type { Config } from '../../config.ts';
@@ -45,6 +46,6 @@ export async function supersedeOthers(
 ): Promise<void> {
   const outputs = await hlsOutputs(trx, media.id);
   const kept = foundation(outputs, source, encoding);
-  const others = outputs.filter(({ id, kind }) => kind !== 'ladder' && id !== kept?.id);
+  const others = outputs.filter((o) => o.kind !== 'ladder' && !isBetter(o) && o.id !== kept?.id);
   if (await supersede(trx, others)) await addRetire(trx, media);
 }

@@ -84,7 +84,7 @@ async function encodePicture(
   const writers = plan.video.map(({ name }) => new RenditionWriter(ctx, plan.root, name, true, chunk));
   await makeFolders(ctx, plan);
   const stage = `Encoding from ${Math.round(chunk.start)} s`;
-  const run = (signal: AbortSignal): Promise<void> => runPlan(ctx, plan, stage, signal, seconds);
+  const run = (signal: AbortSignal): Promise<void> => runPlan(ctx, plan, stage, signal, { seconds });
   const segments = await storeWhile(ctx, writers, begin, run, grow);
   const fits = writers.every(
     ({ segments: made, duration }) =>
