@@ -1,4 +1,4 @@
-/** The FFmpeg commands that a person would write for what Millrace makes of a 1080p source. */
+/** The commands that a person would write for what Millrace makes of a 1080p source. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
@@ -33,7 +33,19 @@ const hls = (name: string): string[] => [
 ];
 
 /** One process, one decode: every rung, the sound, a poster and the storyboard's pictures. */
-export const best = (source: string): Promise<Usage> => measured([command(source)]);
+export const best = (source: string): Promise<Usage> => measured([['ffmpeg', ...command(source)]]);
+
+/** The picture and the sound as they are, cut into segments: what can be watched soonest. */
+export const segmented = (source: string): Promise<Usage> =>
+  measured([
+    [
+      ...['ffmpeg', '-i', source, '-map', '0:v', '-c', 'copy', ...hls('picture')],
+      ...['-map', '0:a', '-c', 'copy', ...hls('sound')],
+    ],
+  ]);
+
+/** Its bytes once more. */
+export const copied = (source: string): Promise<Usage> => measured([['cp', source, 'copy']]);
 
 function command(source: string): string[] {
   const [top, ...smaller] = RUNGS;
@@ -59,19 +71,20 @@ function command(source: string): string[] {
 export const naive = (source: string): Promise<Usage> =>
   measured([
     ...RUNGS.map(([w, h, rate]) => [
-      ...['-i', source, '-vf', `scale=${w}:${h}`, ...picture(rate), ...SOUND, ...hls(`v${h}`)],
+      ...['ffmpeg', '-i', source, '-vf', `scale=${w}:${h}`, ...picture(rate), ...SOUND, ...hls(`v${h}`)],
     ]),
-    ['-ss', '3', '-i', source, '-frames:v', '1', 'poster.jpg'],
-    ['-i', source, '-vf', STORYBOARD, 'tile-%04d.jpg'],
+    ['ffmpeg', '-ss', '3', '-i', source, '-frames:v', '1', 'poster.jpg'],
+    ['ffmpeg', '-i', source, '-vf', STORYBOARD, 'tile-%04d.jpg'],
   ]);
 
+/** The first word of each is the program. */
 async function measured(commands: string[][]): Promise<Usage> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-bench-'));
   const total: Usage = { wall: 0, cpu: 0, peak: 0 };
   try {
     await mkdir(folder, { recursive: true });
-    for (const args of commands) {
-      const usage = await measureOne(folder, args);
+    for (const command of commands) {
+      const usage = await measureOne(folder, command);
       total.wall += usage.wall;
       total.cpu += usage.cpu;
       total.peak = Math.max(total.peak, usage.peak);
@@ -82,10 +95,11 @@ async function measured(commands: string[][]): Promise<Usage> {
   }
 }
 
-/** Through a shell that outlives FFmpeg until it was read what FFmpeg used. */
-async function measureOne(cwd: string, args: string[]): Promise<Usage> {
-  const script = 'ffmpeg "$@"; code=$?; echo "ended $code"; read -r _';
-  const child = spawn('sh', ['-c', script, 'sh', '-v', 'error', '-nostdin', '-y', ...args], {
+/** Through a shell that outlives the program until it was read what that used. */
+async function measureOne(cwd: string, [program = '', ...args]: string[]): Promise<Usage> {
+  const quiet = program === 'ffmpeg' ? ['-v', 'error', '-nostdin', '-y'] : [];
+  const script = '"$@"; code=$?; echo "ended $code"; read -r _';
+  const child = spawn('sh', ['-c', script, 'sh', program, ...quiet, ...args], {
     cwd,
     stdio: ['pipe', 'pipe', 'inherit'],
   });
@@ -93,6 +107,6 @@ async function measureOne(cwd: string, args: string[]): Promise<Usage> {
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
   const usage = watched.end();
   child.stdin.end('\n');
-  if (line.toString().trim() !== 'ended 0') throw new Error(`ffmpeg: ${line.toString().trim()}`);
+  if (line.toString().trim() !== 'ended 0') throw new Error(`${program}: ${line.toString().trim()}`);
   return usage;
 }

@@ -10,7 +10,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { startServer } from '../../test/server.ts';
-import { best, naive } from './hand-written.ts';
+import { best, copied, naive, segmented } from './hand-written.ts';
 import { take, type Intake } from './intake.ts';
 import type { Usage } from './resources.ts';
 import { hevc, phone, repeated } from './sources.ts';
@@ -28,9 +28,13 @@ const rows: string[] = [];
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
 /** One intake on a server of its own, which is stopped after it. */
-async function intake(path: string, until: 'playable' | 'ready'): Promise<Intake> {
+async function intake(
+  path: string,
+  until: 'playable' | 'ready',
+  env: Record<string, string> = {},
+): Promise<Intake> {
   const timeline = await watchJobs();
-  const server = await startServer({ LOG_LEVEL: 'warn', DISK_FLOOR: '0', ...timeline.env });
+  const server = await startServer({ LOG_LEVEL: 'warn', DISK_FLOOR: '0', ...timeline.env, ...env });
   try {
     const taken = await take(server, path, until);
     tell(await timeline.of(server, taken.mediaId));
@@ -59,22 +63,31 @@ const tell = (lines: string[]): void => lines.forEach(say);
 
 const ratio = (a: number, b: number): string => `${(a / b).toFixed(2)}x`;
 
-async function ladders(name: string, source: string, withNaive: boolean): Promise<void> {
+/** Resolves with what the best command used. */
+async function ladders(name: string, source: string): Promise<Usage> {
   const one = await best(source);
   row(`${name}: one FFmpeg command by hand`, one, one);
-  if (withNaive) row(`${name}: a command for each rung, by hand`, await naive(source), one);
-  const ours = await intake(source, 'ready');
-  row(`${name}: Millrace`, ours, one);
+  row(`${name}: Millrace`, await intake(source, 'ready'), one);
+  return one;
 }
 
 say(`sources of ${SECONDS} s …`);
 const copyable = await phone(SECONDS);
-await ladders(`H.264 1080p, ${SECONDS} s`, copyable, true);
-await ladders(`HEVC 1080p, ${SECONDS} s`, await hevc(SECONDS), false);
+let name = `H.264 1080p, ${SECONDS} s`;
+row(`${name}: a command for each rung, by hand`, await naive(copyable), await ladders(name, copyable));
+name = `HEVC 1080p, ${SECONDS} s`;
+const source = await hevc(SECONDS);
+const one = await ladders(name, source);
+row(`${name}: Millrace, PLAY_SOON=false`, await intake(source, 'ready', { PLAY_SOON: 'false' }), one);
+
 const large = await repeated(copyable, GB_TIMES);
-const gigabytes = (await stat(large)).size / 1e9;
-const copied = await intake(large, 'playable');
-row(`H.264 1080p, ${gigabytes.toFixed(2)} GB, until it can be watched`, copied);
+name = `H.264 1080p, ${((await stat(large)).size / 1e9).toFixed(2)} GB, until it can be watched`;
+row(`${name}: cp, the bytes alone`, await copied(large));
+const cut = await segmented(large);
+row(`${name}: ffmpeg -c copy to HLS by hand`, cut, cut);
+row(`${name}: Millrace, begun while it arrived`, await intake(large, 'playable'), cut);
+const late = await intake(large, 'playable', { EARLY: 'false' });
+row(`${name}: Millrace, EARLY=false`, late, cut);
 
 say('one worker, two workers …');
 const workers = await scaleOut(await hevc(LONG, '854x480'), tell);

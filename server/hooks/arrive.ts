@@ -10,8 +10,8 @@ type Settings = Pick<Config, 'encoding' | 'uploads' | 'storage'>;
 const MIB = 1024 * 1024;
 /** What a file is can be told from its first bytes. */
 const TELLING = MIB;
-/** An upload of which so much came before anybody had time for it is not stored twice any more. */
-const UNATTENDED = 128 * MIB;
+/** An upload of which so much came, or so many milliseconds passed, before anybody had time for it is not stored twice any more. */
+const UNATTENDED = { bytes: 128 * MIB, ms: 5_000 };
 
 /** Where the work on an upload begins; undefined for uploads that are not worked on before they are whole. */
 function beginning({ encoding: { early }, storage }: Settings, upload: UploadRow): number | undefined {
@@ -54,6 +54,9 @@ export const isFollowed =
     if (!job) return upload.offset < from && isWanted(await mediaOf(db, upload));
     return (
       job.status === 'running' ||
-      (job.status === 'queued' && (job.attempts > 0 || upload.offset < UNATTENDED))
+      (job.status === 'queued' && (job.attempts > 0 || !isUnattended(job, upload)))
     );
   };
+
+const isUnattended = ({ createdAt }: { createdAt: number }, { offset }: UploadRow): boolean =>
+  offset >= UNATTENDED.bytes || Date.now() - createdAt >= UNATTENDED.ms;

@@ -44,11 +44,16 @@ async function clip(
 const X265 = ['-c:v', 'libx265', '-preset', 'ultrafast', '-x265-params', 'log-level=none'];
 const HEVC = [...X265, '-tag:v', 'hvc1', '-c:a', 'aac', '-movflags', '+faststart'];
 
+const VP9 = ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8', '-g', '50'];
+const PRORES = ['-c:v', 'prores_ks', '-profile:v', 'lt', '-pix_fmt', 'yuv422p10le'];
+
 it.each([
   ['hevc.mp4', HEVC, FRAMES],
   // Its sound begins first: the first picture is held from then on.
   ['mpeg4.mkv', ['-c:v', 'mpeg4', '-c:a', 'aac'], FRAMES + 1],
   ['mpeg2.ts', ['-c:v', 'mpeg2video', '-c:a', 'mp2'], FRAMES],
+  ['vp9.webm', [...VP9, '-c:a', 'libopus'], FRAMES],
+  ['prores.mov', [...PRORES, '-c:a', 'pcm_s16le', '-movflags', '+faststart'], FRAMES],
 ])('encodes the lowest rung of %s while it arrives', async (name, options, frames) => {
   const sending = await begin([server], await clip(name, options), { watchWhileUploading: 'true' });
   await sending.to(0.85);
@@ -71,6 +76,26 @@ it.each([
   expect(whole[0]).toContain('/v180/');
   expect(whole[1]).toBe(early[1]);
   await expectWhole(whole);
+});
+
+it('keeps a copy as the top rung, and encodes the others', async () => {
+  const seconds = 28; // large enough, with the bits of a rung
+  const x264 = ['-c:v', 'libx264', '-preset', 'ultrafast', '-g', '50', '-b:v', '600k', '-maxrate', '700k'];
+  const options = [...x264, '-bufsize', '700k', '-c:a', 'aac', '-ac', '2', '-movflags', '+faststart'];
+  const sending = await begin([server], await clip('rung.mp4', options, { seconds }));
+  await sending.to(0.85);
+  await eventually(async () => (await jobsOf(server, sending.id)).early === 'running');
+  await sending.to(1);
+  const copy = await playable(server, sending.id);
+  expect(copy[0]).toContain('/v180/');
+  expect((await settled(server, sending.id)).status).toBe('ready');
+  const jobs = await jobsOf(server, sending.id);
+  expect(jobs).toMatchObject({ early: 'succeeded', ladder: 'succeeded' });
+  for (const other of ['probe', 'copy', 'first']) expect(jobs).not.toHaveProperty(other);
+  expect(await renditions(server, sending.id)).toEqual(copy);
+  const playlist = await fetch(`${server.url}/media/${sending.id}/hls/index.m3u8`);
+  expect((await playlist.text()).match(/\/v\d+\/index/g)).toEqual(['/v180/index', '/v144/index']);
+  await expectWhole(copy, seconds * 25);
 });
 
 it('encodes a picture that can not be cut at its key frames after all', async () => {

@@ -80,6 +80,21 @@ it('a part that fails leaves a gap that is never acknowledged', async () => {
   expect(await engine.digest(id)).toBe(sha256(bytes));
 });
 
+it('a copy for those who read along that can not be stored costs the upload nothing', async () => {
+  const hooks = { mayFollow: () => true, isFollowed: () => Promise.resolve(true) };
+  const followed = await startEngine(ground, { env: { S3_ENDPOINT: proxy.url }, hooks });
+  try {
+    const { url, id } = await createUpload(followed, bytes.length);
+    proxy.rule = ({ operation, key }) =>
+      operation === 'PutObject' && key.includes(`${id}/parts/`) ? 'error' : 'pass';
+    expect((await patch(url, 0, bytes)).status).toBe(204);
+    expect(proxy.faults).toBeGreaterThan(0);
+    expect(await followed.digest(id)).toBe(sha256(bytes));
+  } finally {
+    await followed.close();
+  }
+});
+
 it('a tail that can not be stored anew is still there as it was', async () => {
   const { url, id } = await createUpload(engine, bytes.length);
   await patch(url, 0, bytes.subarray(0, 3 * MiB));

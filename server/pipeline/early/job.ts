@@ -31,10 +31,10 @@ export async function addEarly(trx: Trx, media: MediaRow, wish: EarlyWish): Prom
 export const findEarly = (
   db: Db,
   mediaId: string,
-): Promise<Pick<JobRow, 'status' | 'attempts'> | undefined> =>
+): Promise<Pick<JobRow, 'status' | 'attempts' | 'createdAt'> | undefined> =>
   db
     .selectFrom('job')
-    .select(['status', 'attempts'])
+    .select(['status', 'attempts', 'createdAt'])
     .where('key', '=', `${mediaId}:${EARLY}:1`)
     .executeTakeFirst();
 
