@@ -11,7 +11,7 @@ export interface ObjectHeaders {
   'Repr-Digest'?: string;
 }
 
-/** Answers GET and HEAD with an object: 200, 206, 304 or 416. AppError 404 when it is not there. */
+/** Answers GET and HEAD with an object: 200, 206 or 304. AppError 404 when it is not there, 412, 416. */
 export async function sendObject(
   req: Request,
   res: Response,
@@ -23,6 +23,7 @@ export async function sendObject(
   if (!stat) throw notFound('No file');
   res.set({ ...headers, 'Accept-Ranges': 'bytes', ETag: stat.etag });
   res.set('Last-Modified', stat.modifiedAt.toUTCString());
+  assertThat(req, stat);
   if (req.fresh) return void res.status(304).end();
 
   const range = requestedRange(req, stat);
@@ -53,11 +54,25 @@ function requestedRange(req: Request, stat: ObjectStat): ByteRange | undefined {
   });
 }
 
+/** If-Match and If-Unmodified-Since, in the order of RFC 9110, section 13.2.2. AppError 412. */
+function assertThat(req: Request, { etag, modifiedAt }: ObjectStat): void {
+  const { 'if-match': match, 'if-unmodified-since': since } = req.headers;
+  // "MUST use the strong comparison function": a tag that begins with W/ is never ours
+  const holds =
+    match === undefined
+      ? !(toSeconds(modifiedAt.getTime()) > Date.parse(since ?? '')) // what is no date is ignored
+      : match.split(',').some((tag) => ['*', etag].includes(tag.trim()));
+  if (!holds) throw new AppError(412, 'precondition_failed', 'The file is not the one you have a part of.');
+}
+
+/** HTTP dates have no fractions of a second. */
+const toSeconds = (ms: number): number => Math.floor(ms / 1000) * 1000;
+
 /** If-Range: a part only makes sense when it is a part of what the client has the rest of. */
 function stillThat({ etag, modifiedAt }: ObjectStat, condition: string | string[] | undefined): boolean {
   if (typeof condition !== 'string') return true;
   if (condition.includes('"')) return condition === etag;
-  return Math.floor(modifiedAt.getTime() / 1000) * 1000 === Date.parse(condition);
+  return toSeconds(modifiedAt.getTime()) === Date.parse(condition);
 }
 
 async function stream(res: Response, storage: Storage, key: string, range?: ByteRange): Promise<void> {

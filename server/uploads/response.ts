@@ -28,6 +28,7 @@ export async function respond(
   headers.append('Vary', 'Origin');
   for (const [name, value] of Object.entries(problem?.headers ?? {})) headers.set(name, value);
   headers.delete('Content-Length');
+  if (problem) headers.delete('Content-Type'); // @tus/server's text is not what is sent
   let body: string | undefined;
   const document = problem ? toProblem(problem) : json;
   if (document && request.method !== 'HEAD') {

@@ -104,6 +104,14 @@ describe('/media/{id}', () => {
     expect((await get(file, { 'If-None-Match': '"other"' })).status).toBe(200);
     expect((await get(file, { 'If-Modified-Since': modified })).status).toBe(304);
     const Range = 'bytes=0-9';
+    const statusOf = async (headers: Record<string, string>) => (await get(file, headers)).status;
+    for (const tags of [etag, '*', `"other", ${etag}`])
+      expect(await statusOf({ 'If-Match': tags })).toBe(200);
+    for (const tags of ['"other"', `W/${etag}`])
+      expect(await statusOf({ Range, 'If-Match': tags, 'If-None-Match': etag })).toBe(412);
+    expect(await statusOf({ 'If-Unmodified-Since': modified })).toBe(200);
+    expect(await statusOf({ 'If-Unmodified-Since': 'Sat, 01 Jan 2000 00:00:00 GMT' })).toBe(412);
+    expect(await statusOf({ 'If-Unmodified-Since': 'yesterday' })).toBe(200);
     expect((await get(file, { Range, 'If-Range': etag })).status).toBe(206);
     expect((await get(file, { Range, 'If-Range': modified })).status).toBe(206);
     expect((await get(file, { Range, 'If-Range': '"other"' })).status).toBe(200);
