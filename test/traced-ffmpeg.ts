@@ -20,7 +20,9 @@ export async function tracedFfmpeg(): Promise<TracedFfmpeg> {
   const list = join(dir, 'started');
   const tool = async (name: string): Promise<string> => {
     const path = join(dir, name);
-    await writeFile(path, `#!/bin/bash\necho $$ >> ${list}\nexec ${name} "$@"\n`);
+    // Its number as we see it: it may be in a namespace of its own.
+    const note = existsSync('/proc/self/stat') ? 'read -r pid _ < /proc/self/stat' : 'pid=$$';
+    await writeFile(path, `#!/bin/bash\n${note}\necho $pid >> ${list}\nexec ${name} "$@"\n`);
     await chmod(path, 0o755);
     return path;
   };

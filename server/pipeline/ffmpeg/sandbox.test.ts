@@ -2,6 +2,7 @@ import { chmod, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../config.ts';
+import { processesWith } from '../../../test/processes.ts';
 import { confine, detectConfinement, type Confinement, type View } from './sandbox.ts';
 import { spawnTool } from './spawn.ts';
 
@@ -53,8 +54,8 @@ describe.each(['off', 'auto'] as const)('sandbox %s', (sandbox) => {
 
 it('bounds threads behind bubblewrap, where they can be counted by themselves', async () => {
   const found = await detect('auto');
-  if (!found.inside.length) return;
-  const few = { ...found, inside: ['prlimit', '--nproc=6'] };
+  if (found.kind !== 'bwrap' || !found.processes.length) return;
+  const few = { ...found, processes: ['prlimit', '--nproc=6'] };
   const forks = 'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2 & done; wait; echo all';
   await expect(says(few, forks)).rejects.toMatchObject({ log: expect.stringContaining('fork') as string });
   expect(await says(found, forks)).toBe('all');
@@ -77,6 +78,24 @@ describe('root without bubblewrap', () => {
     expect(await says(await detect('off'), script, paths)).toBe('65534\nbytes\nwritten');
     expect((await stat(join(paths.scratch!, 'out', 'a'))).uid).toBe(65_534);
     await expect(says(await detect('off'), 'cat /etc/shadow')).rejects.toMatchObject({ end: 'exit' });
+  });
+
+  it('bounds the processes of nobody, and none of them outlives the run', async () => {
+    const found = await detect('off');
+    if (!isRoot || !found.yields || !found.together.length) return;
+    await chmod(dir, 0o755);
+    const paths = await view();
+    const limit = Number(await says(found, 'prlimit --nproc --noheadings --raw -o SOFT', paths));
+    expect(limit).toBeGreaterThan(1_000);
+    expect(limit).toBeLessThan(20_000);
+    const forks = 'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2 & done; wait; echo all';
+    const few = { ...found, processes: ['prlimit', '--nproc=1'] };
+    await expect(says(few, forks, paths)).rejects.toMatchObject({
+      log: expect.stringContaining('fork') as string,
+    });
+    const marker = `4${String(Date.now()).slice(-6)}`;
+    expect(await says(found, `setsid sleep ${marker} > /dev/null 2>&1 & echo gone`, paths)).toBe('gone');
+    expect(await processesWith(`sleep\0${marker}`)).toEqual([]);
   });
 
   it.each(['folder', 'source'])('stays root where nobody can not read the %s', async (closed) => {

@@ -4,9 +4,12 @@
  * - bwrap: bubblewrap, with no network, no other processes, no capabilities, and no files but FFmpeg's own
  *   libraries, the one source (read-only) and one scratch folder. Where the system forbids user namespaces
  *   there is `none`: then the flags of flags.ts are all there is, and /readyz says so.
- * - prlimit: memory, processor time, size of one file, no core dumps; behind bubblewrap also the number of threads.
- * - setpriv: without bubblewrap, the kernel kills FFmpeg when we die (bubblewrap does that itself), and a server that runs
- *   as root gives FFmpeg another user: privileges.ts.
+ * - prlimit: memory, processor time, size of one file, no core dumps; and the number of processes, where FFmpeg's can be
+ *   told from others: behind bubblewrap, and as another user than root.
+ * - setpriv: the kernel kills FFmpeg when we die (bubblewrap does that itself), and a server that runs as root gives
+ *   FFmpeg another user: privileges.ts.
+ * - unshare: without bubblewrap, where we are root and may, a namespace of processes that ends as a whole: a group of
+ *   processes can be left (setsid), this can't.
  * - nice: requests are answered first.
  */
 import { execa } from 'execa';
@@ -24,12 +27,14 @@ export interface Confinement {
   nice: readonly string[];
   /** prlimit and what is the same for every run; empty where it doesn't work. */
   limits: readonly string[];
-  /** Behind bubblewrap. */
-  inside: readonly string[];
-  /** Without bubblewrap. */
+  /** Ends what follows when we end; empty where it doesn't work. */
   setpriv: readonly string[];
-  /** setpriv can give up root. */
+  /** setpriv can give up root, and what it starts then works. */
   yields: boolean;
+  /** Without bubblewrap: processes that nobody outlives. */
+  together: readonly string[];
+  /** The limit of processes, last of all: it binds nobody who is root. */
+  processes: readonly string[];
 }
 
 /** What one command may see. */
@@ -60,6 +65,10 @@ const FILE_SIZE_LIMIT = 1024 ** 3;
 const BACKGROUND = 9;
 /** A process that ignores the signal at the limit is killed a little later. Seconds. */
 const CPU_GRACE = 10;
+/** A first process that waits for its only child, and ends as that did: 128 and the signal, if one killed it. */
+const TOGETHER = ['unshare', '--pid', '--fork', '--kill-child', 'sh', '-c', '"$@"; exit $?', 'sh'];
+/** Processes of `nobody` that are none of ours. */
+const OF_OTHERS = 1024;
 /** An encoder starts about 1.5 threads per processor for each rung; a decoder as many again. */
 const threadLimit = (): number => 256 + 64 * availableParallelism();
 const SOURCE_INSIDE = '/in/source';
@@ -90,33 +99,41 @@ export const commandEnvironment = (): Record<string, string> => ({
 
 /** Finds out, by trying, which walls this system has. Throws when SANDBOX=require can't be kept. */
 export async function detectConfinement(encoding: Config['encoding']): Promise<Confinement> {
-  const limits = ['prlimit', `--as=${encoding.memoryLimit}`, '--core=0'];
+  const setpriv = await ifWorks(['setpriv', '--no-new-privs', '--pdeathsig', 'KILL']);
   const common = {
     nice: await ifWorks(['nice', '-n', '10']),
-    limits: await ifWorks(limits),
-    ...{ inside: [], setpriv: [], yields: false },
+    limits: await ifWorks(['prlimit', `--as=${encoding.memoryLimit}`, '--core=0']),
+    setpriv,
   };
-  if (encoding.sandbox !== 'off' && (await bubblewrapWorks(encoding.ffmpegPath)))
+  const asNobody = setpriv.length && process.getuid?.() === 0 ? [...setpriv, ...AS_NOBODY] : undefined;
+  const tool = encoding.ffmpegPath;
+  if (encoding.sandbox !== 'off' && (await bubblewrapWorks(tool)))
     return {
-      ...common,
-      kind: 'bwrap',
-      inside: countsThreads() ? ['prlimit', `--nproc=${threadLimit()}`] : [],
+      ...{ ...common, kind: 'bwrap', together: [] },
+      yields: asNobody !== undefined && (await bubblewrapWorks(tool, asNobody)),
+      processes: countsByNamespace() ? atMost(threadLimit()) : [],
     };
   if (encoding.sandbox === 'require')
     throw new Error('SANDBOX is "require", but bubblewrap (bwrap) does not work on this system.');
-  const dieWithUs = await ifWorks(['setpriv', '--no-new-privs', '--pdeathsig', 'KILL']);
-  const mayYield =
-    dieWithUs.length > 0 && process.getuid?.() === 0 && (await works([...dieWithUs, ...AS_NOBODY, 'true']));
-  return { ...common, kind: 'none', setpriv: dieWithUs, yields: mayYield };
+  const runs = encoding.concurrency + encoding.early.concurrency;
+  return {
+    ...{ ...common, kind: 'none' },
+    together: await ifWorks(TOGETHER),
+    yields: asNobody !== undefined && (await works([...asNobody, 'true'])),
+    // All that nobody runs on this machine counts, so there is room for all of ours at once, and for others.
+    processes: await ifWorks(atMost(OF_OTHERS + runs * threadLimit())),
+  };
 }
 
+const atMost = (processes: number): string[] => ['prlimit', `--nproc=${processes}`];
+
 /**
- * RLIMIT_NPROC counts all processes of a user. Since Linux 5.14 it counts them by user namespace, so behind bubblewrap
- * those of this run alone; root is never bound by it.
+ * RLIMIT_NPROC counts all processes (and threads) of a user. Since Linux 5.14 it counts them by user namespace, so behind
+ * bubblewrap those of this run alone. Root is never bound by it.
  */
-function countsThreads(): boolean {
+function countsByNamespace(): boolean {
   const [major = 0, minor = 0] = release().split('.').map(Number);
-  return process.getuid?.() !== 0 && (major > 5 || (major === 5 && minor >= 14));
+  return major > 5 || (major === 5 && minor >= 14);
 }
 
 /** The command line that runs `tool` with `args` behind the walls. `args` is told the source's path. */
@@ -126,12 +143,13 @@ export async function confine(
   args: (source: string) => string[],
   view: View,
 ): Promise<Command> {
-  const { kind, nice, limits, inside } = confinement;
+  const { kind, nice, limits, setpriv, together, processes } = confinement;
   const source = kind === 'bwrap' ? SOURCE_INSIDE : (view.source ?? '');
+  const nobody = confinement.yields && (await yieldTo(view)) ? [...setpriv, ...AS_NOBODY] : [];
   const walls =
     kind === 'bwrap'
-      ? [...(await bubblewrap(tool, view)), ...inside]
-      : await withoutBubblewrap(confinement, view);
+      ? [...nobody, ...(await bubblewrap(tool, view)), ...processes]
+      : [...setpriv, ...together, ...nobody, ...(nobody.length ? processes : [])];
   const bounds = limits.length ? [...limits, ...limitsOf(view)] : [];
   const last = nice.length && view.background ? [...nice, 'nice', '-n', String(BACKGROUND)] : nice;
   const [file = tool, ...rest] = [...last, ...bounds, ...walls, tool, ...args(source)];
@@ -143,12 +161,8 @@ function limitsOf({ fileSize, wallMs }: View): string[] {
   return [`--fsize=${fileSize ?? FILE_SIZE_LIMIT}`, `--cpu=${cpu}:${cpu + CPU_GRACE}`];
 }
 
-async function withoutBubblewrap({ setpriv, yields }: Confinement, view: View): Promise<readonly string[]> {
-  return yields && (await yieldTo(view)) ? [...setpriv, ...AS_NOBODY] : setpriv;
-}
-
-async function bubblewrapWorks(tool: string): Promise<boolean> {
-  return works([...(await bubblewrap(tool, { wallMs: 0 })), tool, '-version']);
+async function bubblewrapWorks(tool: string, before: readonly string[] = []): Promise<boolean> {
+  return works([...before, ...(await bubblewrap(tool, { wallMs: 0 })), tool, '-version']);
 }
 
 async function bubblewrap(tool: string, view: View): Promise<string[]> {
