@@ -3,7 +3,9 @@
  * (queue-limit.ts) right after. Best of three for all: other work on the machine only ever makes it slower. Processor time
  * is that of this process, which is all there is on SQLite; it tells also when the machine has other work.
  *
- *     npx tsx bench/queue.ts [rows ...]      (PostgreSQL: TEST_DATABASE_URL, or a throw-away cluster)
+ *     npm run bench [-- rows ...]      (PostgreSQL: TEST_DATABASE_URL, or a throw-away cluster)
+ *
+ * The table goes to docs/scaling.md, between its markers, unless rows were given.
  */
 import { sql } from 'kysely';
 import { isPostgres } from '../db/dialect.ts';
@@ -11,6 +13,7 @@ import { transact } from '../db/transaction.ts';
 import { succeed } from '../server/jobs/attempt.ts';
 import { add, claim } from '../server/jobs/queue.ts';
 import { DIALECTS, openTestDatabase, type TestDatabase } from '../test/databases.ts';
+import { machine, publish } from './page.ts';
 import { runBare } from './queue-limit.ts';
 
 const ROUNDS = 3;
@@ -27,10 +30,15 @@ interface Speed {
 }
 const NOTHING: Speed = { rate: 0, cpu: Infinity };
 
-console.log(
-  '| database | other jobs | clients | add/s | claim + complete/s | CPU µs | bare driver/s | ratio |',
-);
-console.log('|---|--:|--:|--:|--:|--:|--:|--:|');
+const lines: string[] = [];
+const print = (line: string): void => {
+  lines.push(line);
+  console.log(line);
+};
+print(`${machine()}.`);
+print('');
+print('| database | other jobs | clients | add/s | claim + complete/s | CPU µs | bare driver/s | ratio |');
+print('| --- | --: | --: | --: | --: | --: | --: | --: |');
 for (const dialect of DIALECTS)
   for (const status of ['succeeded', 'queued'] as const)
     for (const size of SIZES) {
@@ -50,11 +58,12 @@ for (const dialect of DIALECTS)
         [1, best.one],
         [8, best.eight],
       ] as const)
-        console.log(
+        print(
           `| ${dialect} | ${other} | ${clients} | ${best.add.rate} | ${runs.rate} | ${runs.cpu} | ${best.bare.rate} | ${(runs.rate / best.bare.rate).toFixed(2)} |`,
         );
       await database.close();
     }
+if (!given.length) await publish('scaling.md', 'queue', lines.join('\n'));
 
 async function measure(work: () => Promise<unknown>): Promise<Speed> {
   const start = performance.now();

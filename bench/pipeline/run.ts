@@ -6,10 +6,9 @@
  * The table goes to docs/performance.md, between its markers; what each job did, and when, to standard error. Processor time
  * is what tells when the machine has other work: wall times need a quiet one.
  */
-import { readFile, stat, writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { stat } from 'node:fs/promises';
 import { startServer } from '../../test/server.ts';
+import { machine, publish } from '../page.ts';
 import { best, copied, naive, segmented } from './hand-written.ts';
 import { take, type Intake } from './intake.ts';
 import type { Usage } from './resources.ts';
@@ -22,7 +21,6 @@ const SECONDS = quick ? 12 : 30;
 const GB_TIMES = quick ? 4 : 24;
 /** Long enough to be cut into parts for several workers, small enough for one of one thread. */
 const LONG = 132;
-const PAGE = join(import.meta.dirname, '../../docs/performance.md');
 const rows: string[] = [];
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -92,7 +90,7 @@ row(`${name}: Millrace, EARLY=false`, late, cut);
 say('one worker, two workers …');
 const workers = await scaleOut(await hevc(LONG, '854x480'), tell);
 const table = [
-  `${new Date().toISOString().slice(0, 10)}, ${cpus().length} x ${cpus()[0]?.model.trim()}, Node ${process.version}.`,
+  machine(),
   '',
   '| what | wall s | CPU s | peak MiB | playable after s | wall, of the best command | CPU, of the best |',
   '|---|--:|--:|--:|--:|--:|--:|',
@@ -105,15 +103,4 @@ const table = [
   ),
 ].join('\n');
 console.log(table);
-if (!quick) await publish(table);
-
-/** Puts the table between `<!-- pipeline -->` and `<!-- /pipeline -->`. */
-async function publish(text: string): Promise<void> {
-  const page = await readFile(PAGE, 'utf8');
-  const marked = /<!-- pipeline -->[^]*<!-- \/pipeline -->/;
-  if (!marked.test(page)) throw new Error(`${PAGE} has no place for the table`);
-  await writeFile(
-    PAGE,
-    page.replace(marked, () => `<!-- pipeline -->\n\n${text}\n\n<!-- /pipeline -->`),
-  );
-}
+if (!quick) await publish('performance.md', 'pipeline', table);

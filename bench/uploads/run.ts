@@ -6,10 +6,11 @@
  *
  * The tables go to docs/performance.md, between its markers; `--quick` prints them only.
  */
-import { cpus, tmpdir, totalmem } from 'node:os';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { s3Environment, startS3 } from '../../test/services/s3.ts';
+import { machine, publish } from '../page.ts';
 import { startDelayingProxy } from './delaying-proxy.ts';
 import { measure, median, startClient, type Measured, type Round } from './measure.ts';
 import { bareTus, millrace, sink, start, type Subject } from './subjects.ts';
@@ -17,7 +18,6 @@ import { bareTus, millrace, sink, start, type Subject } from './subjects.ts';
 const quick = process.argv.includes('--quick');
 const only = process.argv.includes('--only') ? process.argv[process.argv.indexOf('--only') + 1] : undefined;
 const MIB = 1024 * 1024;
-const DOCS = join(import.meta.dirname, '../../docs/performance.md');
 const rounds = quick ? 1 : 3;
 const scale = quick ? 0.25 : 1;
 
@@ -150,12 +150,7 @@ function row(name: string, result: Measured, first: Measured, withCalls: boolean
   return `| ${cells.join(' | ')} |`;
 }
 
-async function writeDocs(): Promise<void> {
-  const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'CPU'}, ${Math.round(totalmem() / 1024 ** 3)} GiB, Node ${process.version}`;
-  const head = `\`npm run bench:uploads\`, ${new Date().toISOString().slice(0, 10)}, ${machine}`;
-  const text = await readFile(DOCS, 'utf8');
-  const [before = ''] = text.split('<!-- bench:uploads -->');
-  const after = text.split('<!-- /bench:uploads -->')[1] ?? '';
-  const table = `<!-- bench:uploads -->\n\n${head}\n${lines.join('\n')}\n\n<!-- /bench:uploads -->`;
-  await writeFile(DOCS, before + table + after);
+function writeDocs(): Promise<void> {
+  const head = `\`npm run bench:uploads\`, ${machine()}`;
+  return publish('performance.md', 'bench:uploads', `${head}\n${lines.join('\n')}`);
 }

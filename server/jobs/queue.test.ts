@@ -311,6 +311,18 @@ describe.each(DIALECTS)('the queue on %s', (dialect) => {
     expect(await claimed()).toMatchObject({ key: 'a', attempts: 1 });
   });
 
+  it('counts what runs or could run, of a priority or a higher one', async () => {
+    await add({ key: 'a', priority: 10 });
+    await claimed();
+    for (const key of ['b', 'c']) await add({ key, priority: 10 });
+    await add({ key: 'd', priority: 20 });
+    await add({ key: 'lower', priority: 9 });
+    await add({ key: 'later', priority: 10, runAt: Date.now() + 60_000 });
+    expect(await queue.countPressing(db, 10, 100)).toBe(4);
+    expect(await queue.countPressing(db, 11, 100)).toBe(1);
+    expect(await queue.countPressing(db, 10, 3)).toBe(3);
+  });
+
   it('says nothing of a claim that found nothing', async () => {
     let commits = 0;
     const off = onCommit(db, () => commits++);

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
-import type { SourceVideo } from '../../media/source.ts';
-import { frameRate, ladder, timescale } from './ladder.ts';
+import type { Source, SourceVideo } from '../../media/source.ts';
+import { frameRate, ladder, needsFirst, timescale } from './ladder.ts';
 
 const HEIGHTS = [1080, 720, 480, 360];
 const video = (width: number, height: number, more: Partial<SourceVideo> = {}): SourceVideo => ({
@@ -95,4 +95,17 @@ it.each([
   [12.345, 19_752],
 ])('at %d pictures per second one lasts a whole number of ticks', (rate, ticks) => {
   expect(timescale(frameRate(video(320, 180, { frameRate: rate })))).toBe(ticks);
+});
+
+describe('the lowest rung comes first', () => {
+  const source = (picture: SourceVideo): Source => ({
+    ...{ container: 'mov', size: 1e6, duration: 10, video: picture, audio: [], subtitles: [] },
+  });
+  it.each([
+    ['of a large picture', video(1920, 1080), true, true],
+    ['not where all rungs are soon there', video(640, 360), true, false],
+    ['not where nobody waits', video(1920, 1080), false, false],
+  ])('%s', (_, picture, playSoon, expected) => {
+    expect(needsFirst(source(picture), { ladder: HEIGHTS, playSoon })).toBe(expected);
+  });
 });

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import { chunkOf, lengthOf, rangeFilters, seekOptions, stretches } from './chunks.ts';
+import { chunkOf, lengthOf, rangeFilters, seekOptions, stretches, threadsOf } from './chunks.ts';
 import { segmentAt } from '../encode/cuts.ts';
 import type { FrameRate } from '../encode/ladder.ts';
 
@@ -56,6 +56,15 @@ describe('stretches', () => {
     const plan = stretches(7_200, { longest: 60, atOnce: 4 });
     expect(plan.slice(0, 6).map(({ start }) => start)).toEqual([0, 2, 12, 24, 48, 96]);
   });
+});
+
+it('the last chunks have more threads, unless there is a setting', () => {
+  const threads = (processors: number, settings = { threads: 0, chunkThreads: 1 }): number[] =>
+    [20, 4, 3, 2, 1].map((jobs) => threadsOf(jobs, { processors, ...settings }));
+  expect(threads(2)).toEqual([1, 1, 1, 2, 2]);
+  expect(threads(8)).toEqual([1, 4, 5, 8, 8]);
+  expect(threads(8, { threads: 0, chunkThreads: 4 })).toEqual([4, 4, 5, 8, 8]);
+  expect(threads(8, { threads: 3, chunkThreads: 3 })).toEqual([3, 3, 3, 3, 3]);
 });
 
 describe('chunks', () => {

@@ -62,6 +62,19 @@ export function stretches(
   return starts.map((start, n) => ({ start, end: starts[n + 1] }));
 }
 
+/**
+ * Threads of the encoder of a chunk, when so many jobs run or wait, its own among them. One each is cheapest, as long as many
+ * wait. Towards the end twice the share that each would have keeps all of them at work, for a few
+ * percent of their time.
+ */
+export function threadsOf(
+  jobs: number,
+  { threads, chunkThreads, processors }: { threads: number; chunkThreads: number; processors: number },
+): number {
+  if (threads) return threads;
+  return Math.min(processors, Math.max(chunkThreads, Math.round((2 * processors) / jobs)));
+}
+
 /** The frames of a stretch. */
 export function chunkOf({ start, end }: Stretch, rate: FrameRate): Chunk {
   const firstFrame = frameAt(start, rate);

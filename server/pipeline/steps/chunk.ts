@@ -2,6 +2,7 @@
 import { countPressing } from '../../jobs/queue.ts';
 import { hlsOutputs, type HlsOutput, type NewSegment } from '../../media/growing.ts';
 import type { Source } from '../../media/source.ts';
+import { threadsOf } from '../parts/chunks.ts';
 import { encodeChunk, encodeSounds, type Grow } from '../parts/encode-chunk.ts';
 import { encoding } from '../footprint.ts';
 import { rungsOf, type Rung } from '../encode/ladder.ts';
@@ -39,17 +40,9 @@ export const chunkStep: Step = {
   },
 };
 
-/**
- * One for each chunk, as long as there are many. At the end of a source more of them keep all processors at work, though
- * each costs a few percent: twice the share that the jobs which are left would have of them.
- */
-async function threadsFor({
-  db,
-  encoding: { threads, chunkThreads, processors },
-}: StepContext): Promise<number> {
-  if (threads) return threads;
-  const jobs = await countPressing(db, chunkStep.priority, 2 * processors + 1);
-  return Math.min(processors, Math.max(chunkThreads, Math.round((2 * processors) / jobs)));
+/** By the jobs that are left: counted as far as their number matters. */
+async function threadsFor({ db, encoding: settings }: StepContext): Promise<number> {
+  return threadsOf(await countPressing(db, chunkStep.priority, 4 * settings.processors), settings);
 }
 
 /** There is nothing else to be watched. */
