@@ -21,11 +21,14 @@ interface Job {
   finishedAt: string | null;
 }
 
-/** Runs FFmpeg and writes down what it used, beside the name of its folder: `{job}-{attempt}`. */
+/**
+ * Runs FFmpeg and writes down what it used, beside the name of its folder: `{job}-{attempt}`. Its process id is no name for that:
+ * in a namespace of its own each run has the same.
+ */
 const script = (program: string, log: string): string => `#!/bin/bash
 ${program} "$@"
 code=$?
-{ echo "\${PWD##*/}"; times; } > "${log}/$$"
+{ echo "\${PWD##*/}"; times; } > "$(mktemp "${log}/XXXXXXXXXX")"
 exit $code
 `;
 
