@@ -2,34 +2,24 @@
 import { randomBytes } from 'node:crypto';
 import { Upload } from 'tus-js-client';
 import {
+  idOf,
+  startEngine,
   createUpload,
   metadata,
   offsetOf,
-  openGround,
   patch,
   sha256,
-  startEngine,
   STORAGES,
   tus,
+  useEngine,
+  type Answer,
 } from './harness.ts';
-import type { Answer, Engine, Ground } from './harness.ts';
 
 const MiB = 1024 * 1024;
-const idOf = (url: string | null): string => url?.split('/').at(-1) ?? '';
 
 describe.each(STORAGES)('concatenation on %s', (storage) => {
-  let ground: Ground;
-  let engine: Engine;
+  const stage = useEngine(storage);
   const bytes = randomBytes(29 * MiB + 77);
-
-  beforeAll(async () => {
-    ground = await openGround('sqlite', storage);
-    engine = await startEngine(ground);
-  }, 180_000);
-  afterAll(async () => {
-    await engine?.close();
-    await ground?.close();
-  });
 
   interface Partial {
     url: string;
@@ -43,7 +33,7 @@ describe.each(STORAGES)('concatenation on %s', (storage) => {
     return Promise.all(
       ends.map(async (end, index) => {
         const body = bytes.subarray(cuts[index - 1] ?? 0, end);
-        return { ...(await createUpload(engine, body.length, { 'Upload-Concat': 'partial' })), body };
+        return { ...(await createUpload(stage.engine, body.length, { 'Upload-Concat': 'partial' })), body };
       }),
     );
   }
@@ -54,13 +44,13 @@ describe.each(STORAGES)('concatenation on %s', (storage) => {
   const concat = (partials: { url: string }[]): string => `final;${partials.map(({ url }) => url).join(' ')}`;
 
   const join = (partials: { url: string }[], headers: Record<string, string> = {}): Promise<Answer> =>
-    tus('POST', engine.url, { 'Upload-Concat': concat(partials), ...headers });
+    tus('POST', stage.engine.url, { 'Upload-Concat': concat(partials), ...headers });
 
   /** Everything that storage holds of unfinished and partial uploads of these ids. */
   async function left(...ids: string[]): Promise<string[]> {
     const keys: string[] = [];
     for (const prefix of ['incoming/', 'partials/'])
-      for await (const { key } of engine.storage.list(prefix))
+      for await (const { key } of stage.engine.storage.list(prefix))
         if (ids.some((id) => key.includes(id))) keys.push(key);
     return keys;
   }
@@ -73,7 +63,11 @@ describe.each(STORAGES)('concatenation on %s', (storage) => {
     const partials = await partialsAt(...cuts);
     await send(partials);
     for (const { id, body } of partials)
-      expect(await engine.row(id)).toMatchObject({ mediaId: null, state: 'complete', offset: body.length });
+      expect(await stage.engine.row(id)).toMatchObject({
+        mediaId: null,
+        state: 'complete',
+        offset: body.length,
+      });
     const relative = partials.map(({ id }) => ({ url: `/files/${id}` }));
     const created = await join(relative, { 'Upload-Metadata': metadata({ filename: 'joined.mp4' }) });
     expect([created.status, offsetOf(created)]).toEqual([201, bytes.length]);
@@ -81,11 +75,11 @@ describe.each(STORAGES)('concatenation on %s', (storage) => {
     const head = await tus('HEAD', url);
     expect(head.headers.get('upload-concat')).toBe(concat(relative));
     expect([offsetOf(head), head.headers.get('upload-length')]).toEqual([bytes.length, String(bytes.length)]);
-    expect(await engine.digest(idOf(url))).toBe(sha256(bytes));
-    expect(await engine.media(idOf(url))).toMatchObject({ status: 'processing', title: 'joined' });
+    expect(await stage.engine.digest(idOf(url))).toBe(sha256(bytes));
+    expect(await stage.engine.media(idOf(url))).toMatchObject({ status: 'processing', title: 'joined' });
     const again = await join(relative, { 'Upload-Metadata': metadata({ filename: 'joined.mp4' }) });
     expect([again.status, again.headers.get('location')]).toEqual([201, url]);
-    expect(engine.finished.filter((done) => done === idOf(url))).toHaveLength(1);
+    expect(stage.engine.finished.filter((done) => done === idOf(url))).toHaveLength(1);
     expect(await left(idOf(url), ...partials.map(({ id }) => id))).toEqual([]);
     for (const partial of partials) expect((await tus('HEAD', partial.url)).status).toBe(410);
     expect((await patch(url, bytes.length, Buffer.alloc(0))).code).toBe('final_upload');
@@ -105,9 +99,9 @@ describe.each(STORAGES)('concatenation on %s', (storage) => {
 
     await send(partials);
     expect(offsetOf(await tus('HEAD', url))).toBe(bytes.length);
-    expect(await engine.digest(idOf(url))).toBe(sha256(bytes));
-    expect(engine.finished.filter((done) => done === idOf(url))).toHaveLength(1);
-    const events = await engine.db
+    expect(await stage.engine.digest(idOf(url))).toBe(sha256(bytes));
+    expect(stage.engine.finished.filter((done) => done === idOf(url))).toHaveLength(1);
+    const events = await stage.engine.db
       .selectFrom('event')
       .select('payload')
       .where('mediaId', '=', idOf(url))
@@ -123,7 +117,7 @@ describe.each(STORAGES)('concatenation on %s', (storage) => {
   it.each(['HEAD', 'sweep', 'POST'])('goes on by %s with an assembly that a crash broke off', async (by) => {
     const partials = await partialsAt(7 * MiB, 13 * MiB);
     await send(partials);
-    const dying = await startEngine(ground, {
+    const dying = await startEngine(stage.ground, {
       hooks: { finish: () => Promise.reject(new Error('the process dies here')) },
     });
     const crashed = await tus('POST', dying.url, {
@@ -131,28 +125,28 @@ describe.each(STORAGES)('concatenation on %s', (storage) => {
     });
     expect(crashed.status).toBe(503);
     await dying.close();
-    const [{ finalId }] = [await engine.row(partials[0]!.id)];
-    const url = `${engine.url}/${finalId}`;
-    expect((await engine.row(finalId!)).state).toBe('assembling');
-    if (by === 'sweep') await engine.uploads.sweep();
+    const [{ finalId }] = [await stage.engine.row(partials[0]!.id)];
+    const url = `${stage.engine.url}/${finalId}`;
+    expect((await stage.engine.row(finalId!)).state).toBe('assembling');
+    if (by === 'sweep') await stage.engine.uploads.sweep();
     else if (by === 'POST')
       expect((await join(partials.map(({ id }) => ({ url: `/files/${id}` })))).status).toBe(201);
     expect(offsetOf(await tus('HEAD', url))).toBe(bytes.length);
-    expect(await engine.digest(finalId!)).toBe(sha256(bytes));
-    expect(engine.finished.filter((done) => done === finalId)).toHaveLength(1);
+    expect(await stage.engine.digest(finalId!)).toBe(sha256(bytes));
+    expect(stage.engine.finished.filter((done) => done === finalId)).toHaveLength(1);
     expect(await left(finalId!, ...partials.map(({ id }) => id))).toEqual([]);
   });
 
   it('refuses what can not be joined', async () => {
     const partials = await partialsAt(5);
-    const single = await createUpload(engine, 5);
-    const strange = { url: `${engine.url}/00000000-0000-7000-8000-000000000000` };
+    const single = await createUpload(stage.engine, 5);
+    const strange = { url: `${stage.engine.url}/00000000-0000-7000-8000-000000000000` };
     const elsewhere = { url: partials[0]!.url.replace(/^http:\/\/[^/]+/, 'http://elsewhere.example') };
     for (const other of [single, strange, elsewhere, { url: 'http://' }])
       expect((await join([...partials, other])).code).toBe('partial_unknown');
     expect((await join(partials, { Authorization: 'Bearer bob' })).code).toBe('partial_unknown');
     expect((await join([...partials, partials[0]!])).code).toBe('concat_invalid');
-    expect((await tus('POST', engine.url, { 'Upload-Concat': 'x', 'Upload-Length': '1' })).code).toBe(
+    expect((await tus('POST', stage.engine.url, { 'Upload-Concat': 'x', 'Upload-Length': '1' })).code).toBe(
       'concat_invalid',
     );
     expect((await join(partials, { 'Upload-Length': '5' })).code).toBe('length_invalid');
@@ -165,25 +159,25 @@ describe.each(STORAGES)('concatenation on %s', (storage) => {
     await send(partials.slice(1));
     const url = (await join(partials)).headers.get('location') ?? '';
     expect((await tus('DELETE', url)).status).toBe(204);
-    await engine.uploads.discard(idOf(url));
+    await stage.engine.uploads.discard(idOf(url));
     expect((await tus('HEAD', partials[1]!.url)).status).toBe(410);
 
     const alone = await partialsAt(9 * MiB);
     await send(alone);
     expect((await tus('DELETE', alone[0]!.url)).status).toBe(204);
-    await engine.db
+    await stage.engine.db
       .updateTable('upload')
       .set({ expiresAt: Date.now() - 1 })
       .where('id', '=', alone[1]!.id)
       .execute();
     expect((await join([alone[1]!])).code).toBe('partial_unknown');
-    await engine.uploads.sweep();
-    expect((await engine.row(alone[1]!.id)).state).toBe('expired');
+    await stage.engine.uploads.sweep();
+    expect((await stage.engine.row(alone[1]!.id)).state).toBe('expired');
     expect(await left(idOf(url), ...[...partials, ...alone].map(({ id }) => id))).toEqual([]);
   });
 
   it('keeps a final within UPLOAD_MAX_SIZE', async () => {
-    const small = await startEngine(ground, { env: { UPLOAD_MAX_SIZE: '20MB' } });
+    const small = await startEngine(stage.ground, { env: { UPLOAD_MAX_SIZE: '20MB' } });
     const partials = await partialsAt(15 * MiB);
     const answer = await tus('POST', small.url, {
       'Upload-Concat': `final;${partials.map(({ id }) => `/files/${id}`).join(' ')}`,
@@ -195,7 +189,7 @@ describe.each(STORAGES)('concatenation on %s', (storage) => {
   it('takes parallel uploads of tus-js-client', async () => {
     const url = await new Promise<string>((resolve, reject) => {
       const upload: Upload = new Upload(bytes, {
-        endpoint: engine.url,
+        endpoint: stage.engine.url,
         headers: { authorization: 'Bearer alice' },
         parallelUploads: 4,
         metadata: { filename: 'parallel.mp4' },
@@ -205,8 +199,11 @@ describe.each(STORAGES)('concatenation on %s', (storage) => {
       });
       upload.start();
     });
-    expect(await engine.digest(idOf(url))).toBe(sha256(bytes));
-    expect(await engine.media(idOf(url))).toMatchObject({ status: 'processing', filename: 'parallel.mp4' });
-    expect(engine.finished.filter((done) => done === idOf(url))).toHaveLength(1);
+    expect(await stage.engine.digest(idOf(url))).toBe(sha256(bytes));
+    expect(await stage.engine.media(idOf(url))).toMatchObject({
+      status: 'processing',
+      filename: 'parallel.mp4',
+    });
+    expect(stage.engine.finished.filter((done) => done === idOf(url))).toHaveLength(1);
   });
 });

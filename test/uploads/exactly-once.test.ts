@@ -6,6 +6,7 @@ import { finish } from '../../server/hooks/finish.ts';
 import { eventually } from '../server.ts';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 import {
+  idOf,
   createUpload,
   finishesOf,
   offsetOf,
@@ -30,7 +31,7 @@ const isWhole = (answer: Answer, length = bytes.length): boolean =>
 
 /** Asks as clients do until the upload is whole, then as those do who did not hear it. */
 async function expectOneFinish(engine: Engine, url: string, length = bytes.length): Promise<void> {
-  const id = url.split('/').at(-1) ?? '';
+  const id = idOf(url);
   await eventually(async () => isWhole(await tus('HEAD', url), length), 60_000);
   for (let again = 0; again < 2; again++)
     expect((await patch(url, length, Buffer.alloc(0))).status).toBe(204);
@@ -182,7 +183,7 @@ describe('one server on SQLite and s3', () => {
       const told = patch(url, end, Buffer.alloc(0), { 'Upload-Length': String(end) });
       const lost = told.catch((error: unknown) => error);
       await held;
-      const { length, state } = await observer.row(url.split('/').at(-1) ?? '');
+      const { length, state } = await observer.row(idOf(url));
       expect([length, state]).toEqual([end, 'receiving']);
       await expectFinishAfterKill(url, lost, end);
     },

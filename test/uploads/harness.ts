@@ -202,6 +202,9 @@ export const metadata = (pairs: Record<string, string>): string =>
     .map(([key, value]) => `${key} ${Buffer.from(value).toString('base64')}`)
     .join(',');
 
+/** The id in an upload's address. */
+export const idOf = (url: string | null | undefined): string => url?.split('/').at(-1) ?? '';
+
 /** Creates an upload; returns its URL and id. */
 export async function createUpload(
   engine: Pick<Engine, 'url'>,
@@ -211,7 +214,7 @@ export async function createUpload(
   const answer = await tus('POST', engine.url, { 'Upload-Length': String(length), ...headers });
   if (answer.status !== 201) throw new Error(`creation answered ${answer.status} ${answer.body}`);
   const url = answer.headers.get('location') ?? '';
-  return { url, id: url.split('/').at(-1) ?? '' };
+  return { url, id: idOf(url) };
 }
 
 export const patch = (url: string, offset: number, body: Body, headers: Record<string, string> = {}) =>

@@ -5,15 +5,22 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Upload, type UploadOptions } from 'tus-js-client';
 import { startCuttingProxy, type CuttingProxy } from './cutting-proxy.ts';
-import { openGround, sha256, startEngine, type Engine, type Ground, type StorageName } from './harness.ts';
+import {
+  idOf,
+  openGround,
+  sha256,
+  startEngine,
+  type Engine,
+  type Ground,
+  type StorageName,
+  useEngine,
+} from './harness.ts';
 import { seededRandom, type Random } from './random.ts';
 import { urlSessionUpload, type UrlSessionOptions } from './url-session.ts';
 
 const MiB = 1024 * 1024;
 const bytes = randomBytes(13 * MiB + 789);
 const AUTHORIZATION = { Authorization: 'Bearer alice' };
-
-const idOf = (url: string): string => url.split('/').at(-1) ?? '';
 
 /** Its types don't name it. */
 type DraftOptions = Partial<UploadOptions> & { protocol: 'ietf-draft-03' | 'ietf-draft-05' };
@@ -89,17 +96,7 @@ describe.each<StorageName>(['disk', 's3'])('on %s, over connections that break',
 });
 
 describe('curl', () => {
-  let ground: Ground;
-  let engine: Engine;
-
-  beforeAll(async () => {
-    ground = await openGround();
-    engine = await startEngine(ground);
-  });
-  afterAll(async () => {
-    await engine.close();
-    await ground.close();
-  });
+  const stage = useEngine();
 
   const curl = async (...args: string[]): Promise<string> => {
     const common = [
@@ -114,17 +111,17 @@ describe('curl', () => {
   };
 
   it('uploads a file, in one request and in two', async () => {
-    const file = join(ground.database.dir, 'film.mp4');
-    const rest = join(ground.database.dir, 'rest');
+    const file = join(stage.ground.database.dir, 'film.mp4');
+    const rest = join(stage.ground.database.dir, 'rest');
     await writeFile(file, bytes);
     await writeFile(rest, bytes.subarray(4 * MiB));
-    const whole = await curl('-H', 'Upload-Complete: ?1', '--data-binary', `@${file}`, engine.url);
+    const whole = await curl('-H', 'Upload-Complete: ?1', '--data-binary', `@${file}`, stage.engine.url);
     expect(whole).toMatch(/HTTP\/1.1 104 Upload Resumption Supported\r?\n[^]*HTTP\/1.1 201 Created\r?\n/);
     const { id } = JSON.parse(whole.split(/\r?\n/).at(-1) ?? '') as { id: string };
-    expect(await engine.digest(id)).toBe(sha256(bytes));
+    expect(await stage.engine.digest(id)).toBe(sha256(bytes));
 
     await writeFile(file, bytes.subarray(0, 4 * MiB));
-    const begun = await curl('-H', 'Upload-Complete: ?0', '--data-binary', `@${file}`, engine.url);
+    const begun = await curl('-H', 'Upload-Complete: ?0', '--data-binary', `@${file}`, stage.engine.url);
     const [, url = ''] = /^Location: (\S+)/im.exec(begun) ?? [];
     expect(await curl('-I', url)).toMatch(/204 No Content[^]*upload-offset: 4194304/i);
     const type = 'Content-Type: application/partial-upload';
@@ -143,6 +140,6 @@ describe('curl', () => {
       url,
     );
     expect(ended).toMatch(/201 Created/);
-    expect(await engine.digest(idOf(url))).toBe(sha256(bytes));
+    expect(await stage.engine.digest(idOf(url))).toBe(sha256(bytes));
   });
 });

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
-import { offsetOf, openGround, sha256, startEngine, tus, type Engine, type Ground } from './harness.ts';
+import { idOf, offsetOf, sha256, tus, useEngine } from './harness.ts';
 import { chunked, wire, type Fields, type WireAnswer, type WireOptions } from './wire.ts';
 
 const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -57,21 +57,11 @@ const actions: fc.Arbitrary<Action[]> = fc.array(
 );
 
 describe(`any history (SEED=${seed})`, () => {
-  let ground: Ground;
-  let engine: Engine;
-
-  beforeAll(async () => {
-    ground = await openGround();
-    engine = await startEngine(ground);
-  });
-  afterAll(async () => {
-    await engine.close();
-    await ground.close();
-  });
+  const stage = useEngine();
 
   it('is answered as the model says, and ends in the bytes that were sent', async () => {
     const history = fc.asyncProperty(actions, async (list) => {
-      const created = await ask(8, 'POST', engine.url, { 'Upload-Complete': '?0' });
+      const created = await ask(8, 'POST', stage.engine.url, { 'Upload-Complete': '?0' });
       const url = created.headers['location'] ?? '';
       const model: Model = { offset: 0, length: undefined, state: 'receiving' };
       for (const action of list) {
@@ -174,7 +164,7 @@ describe(`any history (SEED=${seed})`, () => {
     const plain = { ...wish, chunked: false, length: undefined, size: wish.size + 1 };
     const trial = { ...model };
     if (predict(trial, from, { ...plain, version: 8 }) === 400) return;
-    const epochOf = async () => (await engine.row(url.split('/').at(-1) ?? '')).epoch;
+    const epochOf = async () => (await stage.engine.row(idOf(url))).epoch;
     const epoch = await epochOf();
     const taken = async () => {
       while ((await epochOf()) === epoch) await setImmediate(); // until the append has its lease
@@ -202,7 +192,7 @@ describe(`any history (SEED=${seed})`, () => {
   }
 
   async function end(url: string, model: Model): Promise<void> {
-    const id = url.split('/').at(-1) ?? '';
+    const id = idOf(url);
     if (model.state === 'receiving') {
       const size = (model.length ?? model.offset) - model.offset;
       await append(url, model, {
@@ -211,8 +201,10 @@ describe(`any history (SEED=${seed})`, () => {
         version: 8,
       });
     }
-    expect(engine.finished.filter((done) => done === id)).toHaveLength(model.state === 'complete' ? 1 : 0);
+    expect(stage.engine.finished.filter((done) => done === id)).toHaveLength(
+      model.state === 'complete' ? 1 : 0,
+    );
     const digest = model.state === 'complete' ? sha256(FILE.subarray(0, model.offset)) : undefined;
-    expect(await engine.digest(id)).toBe(digest);
+    expect(await stage.engine.digest(id)).toBe(digest);
   }
 });

@@ -1,38 +1,27 @@
 /**
  * Every sentence of draft-ietf-httpbis-resumable-upload-12 that says what a server MUST or SHOULD do, in its order. Older
- * versions and details: ietf.test.ts.
+ * versions: ietf-versions.test.ts; details: ietf.test.ts.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { eventually } from '../server.ts';
-import { createUpload, keysOf, offsetOf, patch, sha256, tus, useEngine } from './harness.ts';
-import { chunked, CutError, wire, type Fields, type WireAnswer, type WireOptions } from './wire.ts';
+import { idOf, createUpload, keysOf, offsetOf, patch, sha256, tus, useEngine } from './harness.ts';
+import { draft as draftOf, DRAFT_ENGINE, problem } from './ietf-requests.ts';
+import { chunked, CutError, type Fields, type WireOptions } from './wire.ts';
 
-const stage = useEngine('disk', { env: { UPLOAD_MAX_SIZE: '1MB', UPLOAD_EXPIRES: '1h' } });
+const stage = useEngine('disk', DRAFT_ENGINE);
 const FILE = randomBytes(1000);
 const LIMITS = /^max-size=1048576, max-age=3[56]\d\d$/;
 const PROBLEM = 'https://iana.org/assignments/http-problem-types';
 
 /** A request as alice in interop version 8. */
-function draft(
-  method: string,
-  url: string,
-  fields: Fields = {},
-  body?: Buffer,
-  options?: WireOptions,
-): Promise<WireAnswer> {
-  const length = body && !fields['Transfer-Encoding'] ? { 'Content-Length': String(body.length) } : {};
-  const type = method === 'PATCH' ? { 'Content-Type': 'application/partial-upload' } : {};
-  const own = { Authorization: 'Bearer alice', 'Upload-Draft-Interop-Version': '8' };
-  return wire(method, url, { ...own, ...length, ...type, ...fields }, body, options);
-}
+const draft = (method: string, url: string, fields?: Fields, body?: Buffer, options?: WireOptions) =>
+  draftOf(8, method, url, fields, body, options);
 
 const COMPLETE = { 'Upload-Complete': '?1' };
 const INCOMPLETE = { 'Upload-Complete': '?0' };
 const create = (fields: Fields, body = FILE) => draft('POST', stage.engine.url, fields, body);
 const append = (url: string, offset: number, body: Buffer, fields: Fields = INCOMPLETE) =>
   draft('PATCH', url, { 'Upload-Offset': String(offset), ...fields }, body);
-const idOf = (url: string): string => url.split('/').at(-1) ?? '';
-const problem = ({ body }: WireAnswer) => JSON.parse(body) as Record<string, unknown>;
 
 /** An upload with this many bytes of the file. */
 async function begun(bytes = 0, fields: Fields = {}): Promise<string> {

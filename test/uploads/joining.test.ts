@@ -8,6 +8,7 @@ import { eventually } from '../server.ts';
 import { startCuttingProxy } from './cutting-proxy.ts';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 import {
+  idOf,
   createUpload,
   finishesOf,
   offsetOf,
@@ -24,7 +25,6 @@ import { seededRandom } from './random.ts';
 const MiB = 1024 * 1024;
 const bytes = randomBytes(27 * MiB + 77);
 const CUTS = [9 * MiB, 10 * MiB + 3];
-const idOf = (url: string | null | undefined): string => url?.split('/').at(-1) ?? '';
 
 /** Partial uploads of all bytes, made and sent at these servers in turns. Returns the Upload-Concat of their final. */
 async function sendPartials(...urls: string[]): Promise<string> {

@@ -6,6 +6,7 @@ import { S3Storage } from '../../server/storage/s3.ts';
 import { Multipart } from '../../server/uploads/s3/multipart.ts';
 import { eventually } from '../server.ts';
 import {
+  idOf,
   createUpload,
   finishesOf,
   keysOf,
@@ -77,7 +78,7 @@ describe.each(STORAGES)('on %s', (storage) => {
     const { engine } = stage;
     const { headers } = await tus('POST', engine.url, { 'Upload-Defer-Length': '1' });
     const url = headers.get('location') ?? '';
-    const id = url.split('/').at(-1) ?? '';
+    const id = idOf(url);
     await patch(url, 0, bytes.subarray(0, 1000));
     await engine.db.updateTable('upload').set({ length: 1000 }).where('id', '=', id).execute();
     await lose(id);
@@ -96,7 +97,7 @@ describe.each(STORAGES)('on %s', (storage) => {
     const concat = `final;${partials.map(({ url }) => url).join(' ')}`;
     const final = await tus('POST', engine.url, { 'Upload-Concat': concat });
     const finalUrl = final.headers.get('location') ?? '';
-    const id = finalUrl.split('/').at(-1) ?? '';
+    const id = idOf(finalUrl);
     await lose(partials[0]?.id ?? '');
     await patch(partials[1]?.url ?? '', 0, bytes.subarray(0, 1000));
     expect((await tus('HEAD', finalUrl)).status).toBe(410);
@@ -141,7 +142,7 @@ describe('on disk', () => {
     expect((await tus('PATCH', url, wrong, bytes.subarray(1000, 2000))).code).toBe('digest_mismatch');
     const end = await tus('PATCH', url, { ...append, 'Upload-Complete': '?1' }, Buffer.alloc(0));
     expect(end.status).toBe(201);
-    expect(await engine.digest(url.split('/').at(-1) ?? '')).toBe(sha256(bytes.subarray(0, 1000)));
+    expect(await engine.digest(idOf(url))).toBe(sha256(bytes.subarray(0, 1000)));
   });
 
   it('an upload survives a disk that is not mounted', async () => {

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { eventually } from '../server.ts';
 import {
+  idOf,
   createUpload,
   keysOf,
   metadata,
@@ -31,7 +32,6 @@ const head = async (url: string): Promise<Record<string, string>> => {
   expect(answer.status).toBe(200);
   return Object.fromEntries(answer.headers);
 };
-const idOf = (url: string): string => url.split('/').at(-1) ?? '';
 
 /** A partial upload with these bytes, of which only some were sent. */
 async function partial(body: Buffer, sent = body.length): Promise<string> {
