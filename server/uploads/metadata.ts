@@ -69,16 +69,23 @@ function visibilityOf(metadata: ReadonlyMap<string, string>): Visibility | undef
   return known;
 }
 
-/** The last part of whatever path a client sent, at most 255 bytes, cut between characters. */
+/** The last part of whatever path a client sent, at most 255 bytes, cut between characters and before its extension. */
 function cleanFilename(value: string): string {
-  let name = clean(value.split(/[/\\]/).at(-1) ?? '');
-  if (/^\.+$/.test(name)) name = '';
-  while (Buffer.byteLength(name) > FILENAME_BYTES) name = [...name].slice(0, -1).join('');
-  return name;
+  const name = clean(value.split(/[/\\]/).at(-1) ?? '');
+  if (/^\.+$/.test(name)) return '';
+  const [extension = ''] = EXTENSION.exec(name) ?? [];
+  const stem = Buffer.from(name.slice(0, name.length - extension.length));
+  let end = Math.min(stem.length, FILENAME_BYTES - Buffer.byteLength(extension));
+  while (isContinuation(stem[end])) end--;
+  return stem.toString('utf8', 0, end) + extension;
 }
+
+/** UTF-8 (RFC 3629, section 3): 10xxxxxx is never the first byte of a character. */
+const isContinuation = (byte: number | undefined): boolean => byte !== undefined && (byte & 0xc0) === 0x80;
 
 const clean = (value: string): string => value.slice(0, 4096).replaceAll(UNPRINTABLE, '').trim();
 
-const withoutExtension = (filename: string): string => filename.replace(/(?<=.)\.[^.\s]{1,10}$/, '');
+const EXTENSION = /(?<=.)\.[^.\s]{1,10}$/;
+const withoutExtension = (filename: string): string => filename.replace(EXTENSION, '');
 
 const invalid = (message: string): AppError => new AppError(400, 'metadata_invalid', message);
