@@ -28,6 +28,7 @@ const LOOK_EVERY_MS = 10;
 async function upload(server: TestServer, path: string, seconds: number): Promise<string> {
   const { size } = await stat(path);
   const created = await create(server, { 'upload-length': String(size) });
+  if (created.status !== 201) throw new Error(`POST answered ${created.status}: ${await created.text()}`);
   const { pathname } = new URL(created.headers.get('location') ?? '');
   const answer = await server.fetch(pathname, {
     method: 'PATCH',
