@@ -171,6 +171,10 @@ class TransactionalSqliteAdapter extends SqliteAdapter {
   }
 }
 
+const BEGIN = CompiledQuery.raw('begin immediate');
+const RELAX = CompiledQuery.raw('pragma synchronous = normal');
+const RESTORE = CompiledQuery.raw('pragma synchronous = full');
+
 class ImmediateSqliteDriver extends SqliteDriver {
   readonly #log: WriteAheadLog | undefined;
   #relaxed = false;
@@ -188,10 +192,10 @@ class ImmediateSqliteDriver extends SqliteDriver {
   ): Promise<void> {
     if (settings?.isolationLevel === FORGETTABLE) {
       this.#relaxed = true;
-      await connection.executeQuery(CompiledQuery.raw('pragma synchronous = normal'));
+      await connection.executeQuery(RELAX);
     }
     try {
-      await connection.executeQuery(CompiledQuery.raw('begin immediate'));
+      await connection.executeQuery(BEGIN);
     } catch (error) {
       await this.#restore(connection);
       throw error;
@@ -209,7 +213,7 @@ class ImmediateSqliteDriver extends SqliteDriver {
   async #restore(connection: DatabaseConnection): Promise<void> {
     if (!this.#relaxed) return;
     this.#relaxed = false;
-    await connection.executeQuery(CompiledQuery.raw('pragma synchronous = full'));
+    await connection.executeQuery(RESTORE);
   }
 }
 

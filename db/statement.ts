@@ -19,10 +19,42 @@ export function statement<Row>(text: (postgres: boolean) => string): Statement<R
     const postgres = isPostgres(db);
     let sql = texts.get(postgres);
     if (sql === undefined) texts.set(postgres, (sql = numbered(text(postgres), postgres)));
-    const { rows } = await db.executeQuery<Row>(CompiledQuery.raw(sql, parameters));
+    const values = postgres ? parameters : parameters.map(listAsJson);
+    const { rows } = await db.executeQuery<Row>(CompiledQuery.raw(sql, values));
     return rows;
   };
 }
+
+/** Inserts a row into `table` and resolves with it as it is stored; what is undefined gets the column's default. */
+export function insertion<Row extends object, New extends Partial<Row> = Row>(
+  table: string,
+): (db: Db, row: New) => Promise<Row> {
+  const inserts = new Map<string, Statement<Row>>();
+  return async (db, row) => {
+    const given = Object.entries<unknown>({ ...row }).filter(([, value]) => value !== undefined);
+    const columns = given.map(([name]) => columnOf(name));
+    const key = columns.join(', ');
+    const insert =
+      inserts.get(key) ??
+      statement<Row>(
+        () => `insert into ${table} (${key}) values (${columns.map(() => '?').join(', ')}) returning *`,
+      );
+    inserts.set(key, insert);
+    const [stored] = await insert(db, ...given.map(([, value]) => value));
+    if (!stored) throw new Error(`nothing was inserted into ${table}`);
+    return stored;
+  };
+}
+
+/** The quoted name in the database of a column that is written in camelCase here. */
+export const columnOf = (name: string): string =>
+  `"${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}"`;
+
+/** A condition with one parameter, a list of strings: the text is the same however many there are. */
+export const among = (column: string, postgres: boolean): string =>
+  postgres ? `${column} = any(?::text[])` : `${column} in (select value from json_each(?))`;
+
+const listAsJson = (value: unknown): unknown => (Array.isArray(value) ? JSON.stringify(value) : value);
 
 /** PostgreSQL numbers its parameters: $1, $2, … */
 function numbered(text: string, postgres: boolean): string {

@@ -3,9 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { transactionOf, type Db, type Trx } from './dialect.ts';
 
 type BeforeCommit = (trx: Trx) => Promise<void>;
+/** Told of a transaction that is over: it says which, and runs nothing any more. */
+export type CommitListener = (trx: Trx) => void;
 
 const pending = new WeakMap<Trx, Map<unknown, BeforeCommit>>();
-const listeners = new WeakMap<Db, Set<() => void>>();
+const listeners = new WeakMap<Db, Set<CommitListener>>();
 
 /** PostgreSQL: serialization_failure, deadlock_detected. The transaction had no effect and may run again. */
 const TRY_AGAIN = new Set(['40001', '40P01']);
@@ -27,13 +29,13 @@ export async function transact<T>(
   for (let round = 1; ; round++) {
     const hooks = new Map<unknown, BeforeCommit>();
     try {
-      const result = await transactionOf(db, durable).execute(async (trx) => {
+      const { result, trx } = await transactionOf(db, durable).execute(async (trx) => {
         pending.set(trx, hooks);
-        const value = await work(trx);
+        const result = await work(trx);
         for (const hook of hooks.values()) await hook(trx);
-        return value;
+        return { result, trx };
       });
-      if (hooks.size) for (const listener of listeners.get(db) ?? []) listener();
+      if (hooks.size) for (const listener of listeners.get(db) ?? []) listener(trx);
       return result;
     } catch (error) {
       const code = (error as { code?: unknown } | null)?.code;
@@ -54,7 +56,7 @@ export function beforeCommit(trx: Trx, key: unknown, hook: BeforeCommit): void {
  * Calls `listener` after each commit of this process on `db` that had a `beforeCommit` hook, as all that emit
  * events have. A hint to look, not a delivery. Returns its removal.
  */
-export function onCommit(db: Db, listener: () => void): () => void {
+export function onCommit(db: Db, listener: CommitListener): () => void {
   const set = listeners.get(db) ?? new Set();
   listeners.set(db, set.add(listener));
   return () => set.delete(listener);

@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Db, Trx } from '../../db/dialect.ts';
 import type { ApiKeyRow } from '../../db/schema.ts';
+import { statement } from '../../db/statement.ts';
 import { transact } from '../../db/transaction.ts';
 import type { Context } from '../context.ts';
 import { AppError } from '../errors.ts';
@@ -139,13 +140,13 @@ async function insertKey(db: Db, key: string, { name, owner, scopes }: NewKey): 
   return toView(row);
 }
 
+const keyBy = {
+  id: statement<ApiKeyRow>(() => 'select * from api_key where id = ? and revoked_at is null'),
+  hash: statement<ApiKeyRow>(() => 'select * from api_key where hash = ? and revoked_at is null'),
+};
+
 async function principalWhere(db: Db, column: 'id' | 'hash', value: string): Promise<Principal | undefined> {
-  const row = await db
-    .selectFrom('apiKey')
-    .selectAll()
-    .where(column, '=', value)
-    .where('revokedAt', 'is', null)
-    .executeTakeFirst();
+  const [row] = await keyBy[column](db, value);
   if (!row) return undefined;
   await touch(db, row);
   return { owner: row.owner, scopes: new Set(scopesOf(row)), keyId: row.id };

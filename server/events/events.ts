@@ -39,6 +39,10 @@ export function emit(trx: Trx, ...events: NewEvent[]): void {
   beforeCommit(trx, emit, append);
 }
 
+/** Whether a transaction had more to tell than how far uploads are, which nobody but their watchers has anything to do for. */
+export const hasNews = (trx: Trx): boolean =>
+  buffers.get(trx)?.some(({ type }) => type !== 'upload.progress') ?? false;
+
 const COLUMNS = 'type, owner, media_id, job_id, payload, created_at';
 const VALUES = '(?, ?, ?, ?, ?, ?)';
 /** Rows of one statement: more parameters than PostgreSQL's 65,535 or SQLite's 32,766 are never asked for. */

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onCommit } from '../../db/transaction.ts';
 import { createBell } from '../events/bell.ts';
+import { hasNews } from '../events/events.ts';
 import { newId } from '../ids.ts';
 import { startAttempt, type Attempt, type AttemptOptions } from './attempt.ts';
 import { claim, promote, release, requeueLapsed, stopsOf } from './queue.ts';
@@ -35,7 +36,9 @@ export function startWorker(options: WorkerOptions): Worker {
   };
   const running = new Set<Attempt>();
   const bell = createBell();
-  const silence = onCommit(db, bell.ring);
+  const silence = onCommit(db, (trx) => {
+    if (hasNews(trx)) bell.ring();
+  });
   let stopping = false;
   let lapsesAt = 0;
   let promotesAt = 0;

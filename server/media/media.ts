@@ -3,6 +3,7 @@
  */
 import type { Trx } from '../../db/dialect.ts';
 import type { MediaRow } from '../../db/schema.ts';
+import { insertion } from '../../db/statement.ts';
 import { emit } from '../events/events.ts';
 
 /**
@@ -149,23 +150,22 @@ export type NewMedia = Pick<MediaRow, 'id' | 'owner' | 'title' | 'filename' | 'f
   encoder?: string;
 };
 
+const insertRow = insertion<MediaRow, Partial<MediaRow>>('media');
+
 /** Inserts a media at the start of its life. */
 export async function createMedia(trx: Trx, media: NewMedia): Promise<void> {
   const now = Date.now();
-  await trx
-    .insertInto('media')
-    .values({
-      ...media,
-      attempt: 1,
-      sourceKey: null,
-      source: null,
-      errorCode: null,
-      errorMessage: null,
-      createdAt: now,
-      updatedAt: now,
-      deletedAt: null,
-    })
-    .execute();
+  await insertRow(trx, {
+    ...media,
+    attempt: 1,
+    sourceKey: null,
+    source: null,
+    errorCode: null,
+    errorMessage: null,
+    createdAt: now,
+    updatedAt: now,
+    deletedAt: null,
+  });
   emit(trx, {
     type: 'media.created',
     owner: media.owner,

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onCommit } from '../../db/transaction.ts';
 import { createBell, type Bell } from '../events/bell.ts';
+import { hasNews } from '../events/events.ts';
 import { pollDue, reconcileDue } from './poll.ts';
 import type { Remote } from './remote.ts';
 import { lookUpDue, submitDue } from './submit.ts';
@@ -31,7 +32,9 @@ export function startCourier(remote: Remote): Courier {
       }
   };
   const submitting = createBell();
-  const silence = onCommit(remote.db, submitting.ring);
+  const silence = onCommit(remote.db, (trx) => {
+    if (hasNews(trx)) submitting.ring();
+  });
   const loops = [
     loop(submitting, () => submitDue(remote)),
     loop(createBell(), async () => (await lookUpDue(remote)) + (await reconcileDue(remote))),

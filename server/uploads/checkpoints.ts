@@ -1,7 +1,14 @@
 /** Commits of a long body while it still arrives, so that a crash or a silent client leaves little uncommitted. */
 
 const EVERY_MS = 1_000;
+/** With many bodies they are rarer: each is a transaction, and all together make about fifty of them in a second. */
+const EVERY_MS_PER_BODY = 20;
 const EVERY_BYTES = 64 * 1024 * 1024;
+
+/** Bodies of this process that are being stored. */
+let open = 0;
+
+const everyMs = (): number => Math.max(EVERY_MS, open * EVERY_MS_PER_BODY);
 
 /** Saves one position at a time, in the background; bytes keep flowing meanwhile. */
 export class Checkpoints {
@@ -20,6 +27,7 @@ export class Checkpoints {
     this.#saved = position;
     this.#latest = position;
     this.#save = save;
+    open++;
   }
 
   /** Bytes up to `position` are stored: they are committed soon. Throws what an earlier commit failed with. */
@@ -29,8 +37,9 @@ export class Checkpoints {
     this.#schedule();
   }
 
-  /** The last commit. Throws when it or one before failed. */
+  /** The last commit; to be called however the body ended. Throws when it or one before failed. */
   async end(position: number): Promise<void> {
+    if (!this.#ended) open--;
     this.#ended = true;
     clearTimeout(this.#timer);
     await this.#running;
@@ -41,7 +50,7 @@ export class Checkpoints {
   #schedule(): void {
     if (this.#running || this.#ended || this.#failure || this.#latest === this.#saved) return;
     const due = this.#latest - this.#saved >= EVERY_BYTES;
-    const wait = due ? 0 : this.#savedAt + EVERY_MS - Date.now();
+    const wait = due ? 0 : this.#savedAt + everyMs() - Date.now();
     if (wait <= 0) this.#start();
     else this.#timer ??= setTimeout(() => this.#start(), wait);
   }

@@ -69,7 +69,7 @@ export function createCreation(store: LedgerStore, leases: Leases, hooks: Upload
     const { owner } = principal;
     const final = concat?.kind === 'final' ? concat : undefined;
     const bytes = final ? await extraBytes(db, final) : (wish.length ?? 0);
-    const free = await store.room.free();
+    const free = await store.room.look(bytes);
     try {
       return await transact(db, async (trx) => {
         await store.room.claim(trx, free, bytes);

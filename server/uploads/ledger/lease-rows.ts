@@ -2,7 +2,7 @@
 import type { Selectable } from 'kysely';
 import type { Db, Trx } from '../../../db/dialect.ts';
 import type { UploadLockTable, UploadRow } from '../../../db/schema.ts';
-import { statement } from '../../../db/statement.ts';
+import { among, statement } from '../../../db/statement.ts';
 import { transact } from '../../../db/transaction.ts';
 import { notFound } from '../../errors.ts';
 import type { Holder } from './holder.ts';
@@ -30,8 +30,16 @@ const insertLock = statement<{ holder: Holder }>(
     'insert into upload_lock (upload_id, holder, wanted, expires_at) values (?, ?, 0, ?) on conflict do nothing returning holder',
 );
 const raiseEpoch = statement<UploadRow>(() => 'update upload set epoch = epoch + 1 where id = ? returning *');
-/** Gives back the lease of a holder, in whose last transaction it may be. */
-export const deleteLock = statement<never>(() => 'delete from upload_lock where holder = ?');
+/** Gives back a holder's lease on an upload, in whose last transaction it may be. */
+export const deleteLock = statement<never>(
+  () => 'delete from upload_lock where upload_id = ? and holder = ?',
+);
+const renewLocks = statement<{ holder: Holder }>(
+  (postgres) => `update upload_lock set expires_at = ? where ${among('holder', postgres)} returning holder`,
+);
+const selectWanted = statement<{ holder: Holder; wanted: number }>(
+  (postgres) => `select holder, wanted from upload_lock where ${among('holder', postgres)}`,
+);
 
 const lockOf = (trx: Trx, uploadId: string): Promise<Selectable<UploadLockTable> | undefined> =>
   trx.selectFrom('uploadLock').selectAll().where('uploadId', '=', uploadId).executeTakeFirst();
@@ -72,29 +80,19 @@ export function takeLease(db: Db, taking: Taking): Promise<Taken | undefined> {
 }
 
 /** Gives a lease back; does nothing when somebody else took it over. */
-export async function deleteLease(db: Db, holder: Holder): Promise<void> {
-  await transact(db, (trx) => deleteLock(trx, holder), { durable: false });
+export async function deleteLease(db: Db, uploadId: string, holder: Holder): Promise<void> {
+  await transact(db, (trx) => deleteLock(trx, uploadId, holder), { durable: false });
 }
 
 /** Prolongs leases; resolves with those that are still there. */
 export async function renewLeases(db: Db, holders: Holder[], expiresAt: number): Promise<Set<Holder>> {
-  const renew = (trx: Trx) =>
-    trx
-      .updateTable('uploadLock')
-      .set({ expiresAt })
-      .where('holder', 'in', holders)
-      .returning('holder')
-      .execute();
+  const renew = (trx: Trx) => renewLocks(trx, expiresAt, holders);
   const rows = await transact(db, renew, { durable: false });
   return new Set(rows.map((row) => row.holder));
 }
 
 /** Holder -> whether somebody wants its upload; without those whose lease is gone. */
 export async function wantedLeases(db: Db, holders: Holder[]): Promise<Map<Holder, boolean>> {
-  const rows = await db
-    .selectFrom('uploadLock')
-    .select(['holder', 'wanted'])
-    .where('holder', 'in', holders)
-    .execute();
+  const rows = await selectWanted(db, holders);
   return new Map(rows.map((row) => [row.holder, row.wanted !== 0]));
 }

@@ -168,7 +168,7 @@ export class Leases implements Locker {
 
   async #forget(lease: Held): Promise<void> {
     try {
-      if (!lease.returned) await deleteLease(this.#db, lease.holder);
+      if (!lease.returned) await deleteLease(this.#db, lease.upload.id, lease.holder);
     } catch (error) {
       this.#logger.warn({ err: error, upload: lease.upload.id }, 'a lease could not be given back');
     }

@@ -4,7 +4,7 @@
  */
 import { isUniqueViolation, type Db, type Trx } from '../../../db/dialect.ts';
 import type { UploadPartRow, UploadRow } from '../../../db/schema.ts';
-import { statement, type Statement } from '../../../db/statement.ts';
+import { columnOf, insertion, statement, type Statement } from '../../../db/statement.ts';
 import { transact } from '../../../db/transaction.ts';
 import { AppError, notFound } from '../../errors.ts';
 import { deleteLock } from './lease-rows.ts';
@@ -43,27 +43,25 @@ export type NewUpload = Pick<
 > &
   Partial<Pick<UploadRow, 'digest' | 'concat' | 'state'>>;
 
+const insertRow = insertion<UploadRow>('upload');
+
 /** Opens an upload at offset 0. Throws a unique violation when the owner used the idempotency key before. */
 export async function insertUpload(trx: Trx, upload: NewUpload): Promise<UploadRow> {
   const now = Date.now();
-  return trx
-    .insertInto('upload')
-    .values({
-      digest: null,
-      concat: null,
-      state: 'receiving',
-      ...upload,
-      offset: 0,
-      finalId: null,
-      storageId: null,
-      tail: null,
-      tailSize: 0,
-      epoch: 0,
-      createdAt: now,
-      updatedAt: now,
-    })
-    .returningAll()
-    .executeTakeFirstOrThrow();
+  return insertRow(trx, {
+    digest: null,
+    concat: null,
+    state: 'receiving',
+    ...upload,
+    offset: 0,
+    finalId: null,
+    storageId: null,
+    tail: null,
+    tailSize: 0,
+    epoch: 0,
+    createdAt: now,
+    updatedAt: now,
+  });
 }
 
 /** The upload that an earlier creation with this key made. */
@@ -173,9 +171,7 @@ const updates = new Map<string, Statement<UploadRow>>();
 /** The statement that sets these columns; of a complete upload only when it `ends` it. */
 function updateOf(columns: readonly (typeof LEDGER_COLUMNS)[number][], ends: boolean): Statement<UploadRow> {
   const key = `${columns.join()} ${ends}`;
-  const sets = columns.map(
-    (column) => `"${column.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}" = ?`,
-  );
+  const sets = columns.map((column) => `${columnOf(column)} = ?`);
   const states = ends ? "'receiving', 'assembling', 'complete'" : "'receiving', 'assembling'";
   const made =
     updates.get(key) ??
@@ -221,7 +217,7 @@ export async function commit(
         .values(parts.map((part) => ({ ...part, uploadId: id })))
         .execute();
     await along?.(trx, row);
-    if (last) await deleteLock(trx, hold.holder);
+    if (last) await deleteLock(trx, id, hold.holder);
     return row;
   };
   hold.upload = await transact(db, write, { durable: false });
