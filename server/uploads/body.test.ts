@@ -1,7 +1,8 @@
 import { jest } from '@jest/globals';
 import type { IncomingMessage } from 'node:http';
 import { PassThrough } from 'node:stream';
-import { assertWhole, RequestBody, type BodyLimits } from './body.ts';
+import { RequestBody, type BodyLimits } from './body.ts';
+import { assertWhole } from './body-end.ts';
 
 beforeEach(() => jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask'] }));
 afterEach(() => jest.useRealTimers());

@@ -1,19 +1,10 @@
-/** The bytes of a request, read straight from the socket's buffers: nothing is copied, and a slow store slows the client. */
+/** The bytes of a request, read straight from the socket's buffers. A slow store slows the client. */
 import type { IncomingMessage } from 'node:http';
-import { AppError } from '../errors.ts';
-import { LeaseLostError } from './ledger/ledger.ts';
+import type { AppError } from '../errors.ts';
+import type { BatchBuffers } from './batch-buffers.ts';
+import type { BodyEnd } from './body-end.ts';
 import type { BodyDigest } from './digest.ts';
 import type { LeaseEnd } from './ledger/leases.ts';
-
-/**
- * complete:  the client sent all it wanted to send
- * cut:       the connection broke
- * stopped:   what arrives can't be stored any more; the client lives
- * idle:      nothing arrived for too long
- * too_large: more arrived than may; the surplus was dropped
- * otherwise: the lease ended
- */
-export type BodyEnd = 'complete' | 'cut' | 'stopped' | 'idle' | 'too_large' | LeaseEnd;
 
 export interface BodyLimits {
   /** Bytes to take at most. */
@@ -26,20 +17,20 @@ export interface BodyLimits {
   digest?: BodyDigest | undefined;
   /** Stops reading; its reason is a `LeaseEnd`. */
   signal: AbortSignal;
+  /** Gathers what arrives in these, for a store that has to do the same for a few bytes as for many. */
+  batches?: BatchBuffers | undefined;
 }
 
-/** Bytes that a batch should have: each costs a trip to another thread, and a socket gives 64 KiB at a time. */
-const BATCH = 1024 * 1024;
-/** Batches are smaller when so many bodies arrive that together they would hold more than about twice this. */
-const ALL_BATCHES = 16 * 1024 * 1024;
-const SMALLEST_BATCH = 64 * 1024;
+/** Without batches: bytes that wait at most while what came before is being stored. */
+const MOST_WAITING = 256 * 1024;
+/** Of fewer bytes no batch is begun: whoever sends little at a time shall not need a buffer for it. */
+const WORTH_BATCHING = 32 * 1024;
 /** How long a slow client's bytes wait for a batch to fill. */
 const PATIENCE_MS = 50;
-
-/** Bodies of this process that are being read. */
-let open = 0;
-
-const batchSize = (): number => Math.max(SMALLEST_BATCH, Math.min(BATCH, ALL_BATCHES / open));
+/** The same while others wait for a buffer: about as long as it takes to read what the socket has. */
+const SHORT_PATIENCE_MS = 3;
+/** How long bytes wait for a buffer. Then they go on without. */
+const ASKING_MS = 250;
 
 export class RequestBody {
   /** Bytes handed out or waiting. */
@@ -52,12 +43,20 @@ export class RequestBody {
   failure: AppError | undefined;
   readonly #request: IncomingMessage;
   readonly #limits: BodyLimits;
-  #waiting: Buffer[] = [];
-  #waitingBytes = 0;
+  #entered = false;
+  /** The batch that fills up. */
+  #buffer: Buffer | undefined;
+  #fill = 0;
+  /** What came behind it, or before there was a buffer. */
+  #pieces: Buffer[] = [];
+  #pieceBytes = 0;
+  /** The batch that was handed out last. */
+  #lent: Buffer | undefined;
+  /** The client waits until there is a buffer. */
+  #asking = false;
   #wake: (() => void) | undefined;
   #idle: NodeJS.Timeout;
   #patience: NodeJS.Timeout | undefined;
-  #counted = false;
 
   constructor(request: IncomingMessage, limits: BodyLimits) {
     this.#request = request;
@@ -69,8 +68,8 @@ export class RequestBody {
       else this.#finish('cut');
       return;
     }
-    this.#counted = true;
-    open++;
+    this.#entered = true;
+    limits.batches?.enter();
     request.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onCut).on('error', this.#onCut);
     limits.signal.addEventListener('abort', this.#onAbort);
     if (limits.signal.aborted) this.#onAbort();
@@ -95,28 +94,135 @@ export class RequestBody {
 
   /**
    * What arrived since the last call, at least a byte, and a batch of it when it comes fast; undefined when nothing more
-   * comes, and `end` says why.
+   * comes, and `end` says why. Good until the next call, or `close`: then nobody may read from it any more.
    */
   async next(): Promise<Buffer[] | undefined> {
-    // A batch may be empty: all that came in its time was to be passed over.
-    if (!this.end && this.#waitingBytes < batchSize()) await this.#batch();
-    while (!this.end && !this.#waiting.length) await this.#batch();
-    if (!this.#waiting.length) return undefined;
-    const chunks = this.#waiting;
-    this.#waiting = [];
-    this.#waitingBytes = 0;
-    if (!this.end) this.#request.resume();
-    return chunks;
+    this.#takeBack();
+    if (!this.end && !this.#full) await this.#more();
+    // It may have been for nothing: all that came in its time was to be passed over.
+    while (!this.end && !this.#waitingBytes) await this.#more();
+    if (!this.#waitingBytes) return undefined;
+    const batch = this.#handOut();
+    if (!this.end) {
+      this.#gather();
+      this.#resume();
+    }
+    return batch;
   }
 
-  async #batch(): Promise<void> {
-    this.#request.resume();
+  /** Gives back the memory of what came. After the last write, however that ended. */
+  close(): void {
+    this.stop();
+    this.#takeBack();
+    if (this.#buffer) this.#limits.batches?.giveBack(this.#buffer);
+    this.#buffer = undefined;
+    this.#fill = 0;
+  }
+
+  get #waitingBytes(): number {
+    return this.#fill + this.#pieceBytes;
+  }
+
+  /** There is enough to be handed out, without waiting for more. */
+  get #full(): boolean {
+    const { batches } = this.#limits;
+    return this.#waitingBytes >= (this.#buffer?.length ?? batches?.target ?? 1);
+  }
+
+  /** Waits for a full batch, for the end, or as long as patience lasts once something came. */
+  async #more(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
-      if (this.#waiting.length) this.#patience = setTimeout(resolve, PATIENCE_MS);
+      if (this.#waitingBytes) this.#bePatient();
+      this.#resume();
     });
+    this.#endPatience();
+    this.#wake = undefined;
+  }
+
+  /** Buffers became scarce. */
+  readonly #hurry = (): void => {
+    this.#endPatience();
+    if (this.#wake) this.#bePatient();
+  };
+
+  #bePatient(): void {
+    const { batches } = this.#limits;
+    if (this.#patience || !batches) return;
+    if (this.#buffer) batches.bePatient(this.#hurry);
+    const ms = this.#asking ? ASKING_MS : this.#buffer && batches.scarce ? SHORT_PATIENCE_MS : PATIENCE_MS;
+    this.#patience = setTimeout(() => this.#wake?.(), ms);
+  }
+
+  #endPatience(): void {
+    this.#limits.batches?.endPatience(this.#hurry);
     clearTimeout(this.#patience);
-    this.#patience = this.#wake = undefined;
+    this.#patience = undefined;
+  }
+
+  #handOut(): Buffer[] {
+    this.#stopAsking();
+    if (this.#buffer) {
+      const batch = this.#buffer.subarray(0, this.#fill);
+      this.#lent = this.#buffer;
+      this.#buffer = undefined;
+      this.#fill = 0;
+      return [batch];
+    }
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    this.#pieceBytes = 0;
+    return pieces;
+  }
+
+  #takeBack(): void {
+    if (this.#lent) this.#limits.batches?.giveBack(this.#lent);
+    this.#lent = undefined;
+  }
+
+  /** Copies what came into the batch, if there is one, or is one to be had. */
+  #gather(): void {
+    const { batches } = this.#limits;
+    if (!batches || this.#asking) return;
+    if (!this.#buffer && this.#pieceBytes >= WORTH_BATCHING && batches.worthCopying) {
+      this.#buffer = batches.take();
+      this.#endPatience();
+      if (!this.#buffer) {
+        this.#asking = true;
+        batches.wait(this.#onBuffer);
+      }
+    }
+    const buffer = this.#buffer;
+    if (!buffer) return;
+    for (let piece; this.#fill < buffer.length && (piece = this.#pieces.shift());) {
+      const copied = piece.copy(buffer, this.#fill);
+      this.#fill += copied;
+      this.#pieceBytes -= copied;
+      if (copied < piece.length) this.#pieces.unshift(piece.subarray(copied));
+    }
+  }
+
+  readonly #onBuffer = (buffer: Buffer): void => {
+    this.#asking = false;
+    this.#buffer = buffer;
+    this.#gather();
+    this.#endPatience();
+    if (this.#wake) {
+      if (this.#full) this.#wake();
+      else this.#bePatient();
+    }
+    this.#resume();
+  };
+
+  #stopAsking(): void {
+    if (this.#asking) this.#limits.batches?.leave(this.#onBuffer);
+    this.#asking = false;
+  }
+
+  #resume(): void {
+    if (this.end || this.#asking || !this.#request.isPaused()) return;
+    this.#idle.refresh(); // the silence so far was ours
+    this.#request.resume();
   }
 
   /** Stops reading, for whoever can't store any more. */
@@ -130,18 +236,18 @@ export class RequestBody {
     const room = this.#limits.limit - this.received;
     const kept = chunk.length <= room ? chunk : chunk.subarray(0, room);
     if (kept.length) {
-      this.#waiting.push(kept);
-      this.#waitingBytes += kept.length;
+      this.#pieces.push(kept);
+      this.#pieceBytes += kept.length;
       this.received += kept.length;
+      this.#gather();
     }
     this.#idle.refresh();
     if (kept !== chunk) return this.#finish('too_large');
+    if (this.#wake && this.#full) this.#wake();
+    else if (this.#wake && this.#waitingBytes) this.#bePatient();
     // While one batch is stored the next one fills up; then the client has to wait.
-    const batch = batchSize();
-    if (!this.#wake) {
-      if (this.#waitingBytes >= batch) this.#request.pause();
-    } else if (this.#waitingBytes >= batch) this.#wake();
-    else this.#patience ??= setTimeout(this.#wake, PATIENCE_MS);
+    const enough = this.#limits.batches ? this.#full : this.#waitingBytes >= MOST_WAITING;
+    if (this.#asking || (!this.#wake && enough)) this.#request.pause();
   };
 
   #behindSkipped(bytes: Buffer): Buffer {
@@ -166,53 +272,13 @@ export class RequestBody {
   #finish(end: BodyEnd): void {
     if (this.end) return;
     this.end = end;
-    if (this.#counted) open--;
     clearTimeout(this.#idle);
+    if (this.#entered) this.#limits.batches?.exit();
+    this.#stopAsking();
     this.#limits.signal.removeEventListener('abort', this.#onAbort);
     const request = this.#request;
     request.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onCut);
     if (end !== 'complete') request.pause();
     this.#wake?.();
-  }
-}
-
-/** Throws what a body that did not come to its end is answered with; on a cut connection nobody reads it. */
-export function assertWhole({ end, failure }: RequestBody, uploadId: string): void {
-  if (failure) throw failure;
-  switch (end) {
-    case 'complete':
-      return;
-    case 'too_large':
-      throw new AppError(413, 'upload_too_large', 'The request holds more bytes than the upload may take.');
-    case 'idle':
-      // 408 would be the word for it, but tus clients give up on every 4xx except 409 and 423.
-      throw new AppError(503, 'idle_timeout', 'No byte arrived for too long. Resume the upload.', {
-        headers: { 'Retry-After': '1', Connection: 'close' },
-      });
-    case 'shutdown':
-      throw new AppError(503, 'shutting_down', 'The server is restarting. Resume the upload in a moment.', {
-        headers: { 'Retry-After': '2', Connection: 'close' },
-      });
-    case 'wanted':
-      throw new AppError(423, 'locked', 'A newer request took this upload over.', {
-        headers: { 'Retry-After': '1' },
-      });
-    case 'lost':
-      throw new LeaseLostError(uploadId);
-    case 'stopped':
-      throw new AppError(
-        503,
-        'storage_unavailable',
-        'The server can not store right now. Resume in a moment.',
-        {
-          headers: { 'Retry-After': '5' },
-        },
-      );
-    case undefined:
-      throw new Error(`upload ${uploadId}: its body was left before it came to an end`);
-    case 'cut':
-      throw new AppError(400, 'request_cut', 'The connection broke. Resume the upload.', {
-        headers: { Connection: 'close' },
-      });
   }
 }

@@ -64,12 +64,16 @@ export function createReceiving(store: LedgerStore, leases: Leases): Receiving {
         digest,
         idleTimeoutMs,
         signal: lease.signal,
+        batches: store.batches,
       });
       const voids = voidsSurplus && lease.upload.length !== null;
       const onSurplus = voids ? () => store.remove(lease.upload.id) : undefined;
-      const offset = await store.receive(lease, body, { onSurplus, handBack }).catch((error: unknown) => {
-        throw body.end === 'too_large' && room < limit ? quotaExceeded(quota) : error;
-      });
+      const offset = await store
+        .receive(lease, body, { onSurplus, handBack })
+        .catch((error: unknown) => {
+          throw body.end === 'too_large' && room < limit ? quotaExceeded(quota) : error;
+        })
+        .finally(() => body.close());
       if (body.toSkip > 0) throw keyReused();
       return offset;
     },

@@ -3,7 +3,9 @@ import { DataStore, Upload } from '@tus/server';
 import { flushed } from '../../db/dialect.ts';
 import type { UploadRow } from '../../db/schema.ts';
 import type { Context } from '../context.ts';
-import { assertWhole, type RequestBody } from './body.ts';
+import type { BatchBuffers } from './batch-buffers.ts';
+import type { RequestBody } from './body.ts';
+import { assertWhole } from './body-end.ts';
 import { createEndings, type Endings } from './endings.ts';
 import { currentExchange } from './exchange.ts';
 import { createFinishing, type Finishing } from './finishing.ts';
@@ -59,6 +61,8 @@ export abstract class LedgerStore extends DataStore implements Driver {
     'termination',
   ];
   readonly ctx: StoreContext;
+  /** What bodies wait in to be appended; undefined: each piece is taken as it comes. */
+  readonly batches: BatchBuffers | undefined;
   readonly room: Room;
   readonly endings: Endings;
   readonly finishing: Finishing;
@@ -115,7 +119,7 @@ export abstract class LedgerStore extends DataStore implements Driver {
     const { db, config } = this.ctx;
     const quota = quotaFor(owner, currentExchange().principal, config.uploads);
     if ((await quotaLeft(db, owner, quota)) < length - offset) throw quotaExceeded(quota);
-    await this.room.claim(db, await this.room.free(), length - offset);
+    await this.room.claim(db, await this.room.look(length - offset), length - offset);
     await this.save(lease, { length });
   }
 

@@ -7,6 +7,7 @@ import { copyFile, mkdir, open, readdir, rename, rm, stat, type FileHandle } fro
 import { dirname, join } from 'node:path';
 import type { UploadRow } from '../../../db/schema.ts';
 import type { DiskStorage } from '../../storage/disk.ts';
+import { BatchBuffers } from '../batch-buffers.ts';
 import type { RequestBody } from '../body.ts';
 import { Checkpoints } from '../checkpoints.ts';
 import { joinFiles } from './concat.ts';
@@ -18,6 +19,7 @@ import { LedgerStore, type StoreContext } from '../store.ts';
 export class DiskStore extends LedgerStore {
   readonly #storage: DiskStorage;
   readonly #incoming: string;
+  override readonly batches = new BatchBuffers();
 
   constructor(ctx: StoreContext, hooks: UploadHooks, leases: Leases, storage: DiskStorage) {
     super(ctx, hooks, leases);
