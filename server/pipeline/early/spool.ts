@@ -58,12 +58,7 @@ export function spool(chunks: AsyncIterable<Buffer>, path: string): Spool {
   };
 }
 
-async function* bytesOf(
-  path: string,
-  from: number,
-  to: number,
-  memory: Buffer,
-): AsyncGenerator<Buffer> {
+async function* bytesOf(path: string, from: number, to: number, memory: Buffer): AsyncGenerator<Buffer> {
   const file = await open(path, 'r');
   try {
     for (let at = from; at < to;) {
