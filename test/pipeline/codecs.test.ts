@@ -5,6 +5,9 @@ import { dirname, join } from 'node:path';
 import { transact } from '../../db/transaction.ts';
 import { cancelOne, retryOne } from '../../server/http/retry.ts';
 import { multivariantOf } from '../../server/http/playlists.ts';
+import type { Source } from '../../server/media/source.ts';
+import { rungsAs } from '../../server/pipeline/encode/encoders.ts';
+import { rungsOf } from '../../server/pipeline/encode/ladder.ts';
 import { refuseMissingEncoders } from '../../server/pipeline/index.ts';
 import { decodeErrors, makeMedia } from '../media.ts';
 import { openBench, type Bench } from './harness.ts';
@@ -68,6 +71,37 @@ it('are added to a media that is ready, alike in all but the codec', async () =>
       expect.stringMatching(/^av01\.0\.\d\dM\.08$/),
     ]),
   );
+}, 300_000);
+
+it('keep to the ceiling of their rung where a still picture goes over into a wild one', async () => {
+  const wild = await makeMedia('wild.mkv', [
+    ...[
+      '-f',
+      'lavfi',
+      '-i',
+      "color=gray:size=320x240:rate=25:duration=18,noise=alls=80:allf=t:enable='gte(t,8)'",
+    ],
+    ...['-c:v', 'libx264', '-preset', 'ultrafast', '-qp', '20', '-pix_fmt', 'yuv420p'],
+  ]);
+  const id = await bench.upload(wild);
+  await bench.drain();
+  const { root, originOf, details } = await bench.stream(id);
+  expect((await checkHls(root, originOf)).broken).toEqual([]);
+  const source = JSON.parse((await bench.media(id)).source!) as Source;
+  const heights = bench.ctx.config.encoding.ladder;
+  const rungs = [
+    rungsOf(source, heights),
+    rungsAs('hevc', rungsOf(source, heights)),
+    rungsAs('av1', rungsOf(source, heights)),
+  ].flat();
+  expect(details.variants).toHaveLength(rungs.length);
+  for (const { name, bandwidth } of details.variants) {
+    const { maxRate, bufferSize } = rungs.find((rung) => rung.name === name)!;
+    // What comes out in the shortest stretch that counts, 3 s: what goes into the decoder's buffer, and what lay in it.
+    const most = maxRate + bufferSize / 3;
+    expect([name, bandwidth <= most * 1.1 || { bandwidth, most }]).toEqual([name, true]);
+  }
+  await rm(dirname(wild), { recursive: true });
 }, 300_000);
 
 it('can be cancelled and wanted again, and the media stays ready', async () => {

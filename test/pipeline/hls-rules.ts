@@ -234,7 +234,11 @@ function checkAlignment(
   for (const { name, packets } of video)
     must(Math.abs(packets[0]!.pts - first.packets[0]!.pts) < 0.05, `${name}: begins when ${first.name} does`);
   const start = first.packets[0]!.pts;
-  for (const { name, packets } of audio) {
+  for (const { name, packets, playlist } of audio) {
+    must(
+      !encoded[0] || playlist.segments.length === encoded[0].playlist.segments.length,
+      `${name}: is cut as often as ${encoded[0]?.name}`,
+    );
     // The encoder's priming is one frame before the first sound.
     const sound = packets[0]!.pts + AUDIO_FRAME;
     must(Math.abs(sound - start) <= 0.1, `${name}: sound begins at ${sound}, picture at ${start}`);

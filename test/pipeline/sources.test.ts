@@ -28,7 +28,7 @@ interface Expected {
 const MADE: [name: string, file: string, args: string[], expected: Expected][] = [
   ['no sound', 'a.mp4', [...lavfi(picture()), ...H264], { size: [320, 180], rungs: 2, audio: 0 }],
   [
-    '5.9 s, two segments by a crumb',
+    '6.05 s, no segment for the crumb',
     'a.mp4',
     [...lavfi(picture('64x64', '24', 6.05)), ...H264],
     { rungs: 1 },
@@ -74,6 +74,17 @@ const MADE: [name: string, file: string, args: string[], expected: Expected][] =
     [...lavfi(picture()), ...H264, '-pix_fmt', 'yuv420p10le', '-color_primaries', 'bt2020'].concat([
       '-color_trc',
       'smpte2084',
+      '-colorspace',
+      'bt2020nc',
+    ]),
+    { video: { hdr: true } },
+  ],
+  [
+    'HLG',
+    'a.mp4',
+    [...lavfi(picture()), ...H264, '-pix_fmt', 'yuv420p10le', '-color_primaries', 'bt2020'].concat([
+      '-color_trc',
+      'arib-std-b67',
       '-colorspace',
       'bt2020nc',
     ]),

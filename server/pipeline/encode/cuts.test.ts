@@ -1,10 +1,7 @@
 import { Cutter, FreeCutter, nextCut, type PieceCutter } from './cuts.ts';
 
 const lengths = (pieces: number[], cutter: PieceCutter<{ duration: number }> = new Cutter()): number[] => {
-  const segments = pieces.flatMap((duration) => {
-    const segment = cutter.add({ duration });
-    return segment ? [segment] : [];
-  });
+  const segments = pieces.flatMap((duration) => cutter.add({ duration }));
   const rest = cutter.end();
   return [...segments, ...(rest ? [rest] : [])].map((s) => s.reduce((sum, p) => sum + p.duration, 0));
 };
@@ -21,6 +18,19 @@ it('cuts sounds and odd frame rates as often as pictures, and does not drift', (
 
 it('takes what is longer than a segment as it is', () => {
   expect(lengths([8, 8, 1])).toEqual([8, 8, 1]);
+});
+
+it('leaves no crumb at the end', () => {
+  const ending = (pieces: number[], end: number): string =>
+    lengths(pieces, new Cutter(0, end))
+      .map((seconds) => seconds.toFixed(2))
+      .join(' ');
+  expect(ending([2, 2, 2, 2, 2, 2, 0.02], 12)).toBe('2.00 2.00 2.00 6.02');
+  expect(ending([2, 2, 0.2], 4.2)).toBe('2.00 2.20');
+  expect(ending([2, 2, 1.99], 6)).toBe('2.00 2.00 1.99');
+  // More than a crumb is a segment; and what does not end where it should is cut as if nobody had known.
+  expect(ending([2, 2, 2, 0.5], 6.5)).toBe('2.00 2.00 2.00 0.50');
+  expect(ending([2, 2, 2, 2, 2, 2, 2], 4)).toBe('2.00 2.00 2.00 6.00 2.00');
 });
 
 describe('key frames of a source', () => {

@@ -25,10 +25,13 @@ export function segmentAt(time: number): number {
 /** Seconds that a segment lasts at most, where it can be helped: those that round to the target. */
 export const LONGEST_SEGMENT = SEGMENT_SECONDS + 0.49;
 
+/** Seconds that are no segment of their own at the end: more than a picture at 5 per second, and within LONGEST_SEGMENT. */
+const CRUMB = 0.3;
+
 /** Collects the pieces of one rendition and gives them back as segments. */
 export interface PieceCutter<T> {
-  /** Takes the next piece; returns the pieces of a segment that is complete. */
-  add(piece: T): T[] | undefined;
+  /** Takes the next piece; returns the pieces of each segment that is complete now. */
+  add(piece: T): T[][];
   /** What is left when no piece follows. */
   end(): T[] | undefined;
 }
@@ -41,11 +44,12 @@ export class FreeCutter<T extends { duration: number }> implements PieceCutter<T
   #time = 0;
   #waiting: T[] = [];
 
-  add(piece: T): T[] | undefined {
+  add(piece: T): T[][] {
     const full = this.#seconds() + piece.duration > LONGEST_SEGMENT ? this.end() : undefined;
     this.#waiting.push(piece);
+    if (full) return [full];
     const wanted = this.#time + TOLERANCE < SEGMENT_SECONDS ? PIECE_SECONDS : SEGMENT_SECONDS;
-    return full ?? (this.#seconds() + TOLERANCE >= wanted ? this.end() : undefined);
+    return this.#seconds() + TOLERANCE >= wanted ? listed(this.end()) : [];
   }
 
   end(): T[] | undefined {
@@ -65,19 +69,25 @@ export class Cutter<T extends { duration: number }> implements PieceCutter<T> {
   #time: number;
   #cut: number;
   #waiting: T[] = [];
+  readonly #end: number;
 
-  /** `start`: seconds at which the first piece begins. */
-  constructor(start = 0) {
+  /**
+   * `start`: seconds at which the first piece begins. `end`: those at which the last one should end. A sound outlasts its
+   * picture by a part of a frame, and either may have a picture or two behind the last cut: such a crumb joins the segment
+   * before it, in all renditions. What goes on in spite of `end` is cut where it should be.
+   */
+  constructor(start = 0, end = Infinity) {
     this.#time = start;
     this.#cut = nextCut(start);
+    this.#end = end;
   }
 
-  add(piece: T): T[] | undefined {
+  add(piece: T): T[][] {
+    const held = this.#reached() && piece.duration > CRUMB ? this.#flush() : [];
     this.#waiting.push(piece);
     this.#time += piece.duration;
-    if (this.#time < this.#cut - TOLERANCE) return undefined;
-    this.#cut = nextCut(this.#time);
-    return this.end();
+    const last = Math.abs(this.#cut - this.#end) < CRUMB;
+    return this.#reached() && !last ? [...held, ...this.#flush()] : held;
   }
 
   end(): T[] | undefined {
@@ -85,4 +95,15 @@ export class Cutter<T extends { duration: number }> implements PieceCutter<T> {
     this.#waiting = [];
     return whole.length ? whole : undefined;
   }
+
+  #reached(): boolean {
+    return this.#time >= this.#cut - TOLERANCE;
+  }
+
+  #flush(): T[][] {
+    this.#cut = nextCut(this.#time);
+    return listed(this.end());
+  }
 }
+
+const listed = <T>(segment: T[] | undefined): T[][] => (segment ? [segment] : []);

@@ -29,10 +29,7 @@ export class PieceReader {
   /** The segments that were completed since it was asked last; with `all` also what is left. */
   async next(all: boolean): Promise<Segment[]> {
     const pieces = await this.#pieces(all);
-    const segments = pieces.flatMap((piece) => {
-      const segment = this.#cutter.add(piece);
-      return segment ? [segment] : [];
-    });
+    const segments = pieces.flatMap((piece) => this.#cutter.add(piece));
     const rest = all ? this.#cutter.end() : undefined;
     return rest ? [...segments, rest] : segments;
   }

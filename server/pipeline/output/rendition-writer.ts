@@ -26,6 +26,8 @@ export interface Beginning {
   firstSegment: number;
   /** Its pieces begin where the source has its key frames. */
   free?: boolean;
+  /** Seconds at which the whole should end; absent where nobody knows. */
+  end?: number | undefined;
 }
 
 export const ZERO: Beginning = { start: 0, firstSegment: 0 };
@@ -49,7 +51,10 @@ export class RenditionWriter {
     this.#sequence = from.firstSegment;
     this.#ctx = ctx;
     this.#folder = join(ctx.scratch, root, name);
-    this.#reader = new PieceReader(this.#folder, from.free ? new FreeCutter() : new Cutter(from.start));
+    this.#reader = new PieceReader(
+      this.#folder,
+      from.free ? new FreeCutter() : new Cutter(from.start, from.end),
+    );
     this.#isVideo = isVideo;
   }
 

@@ -53,12 +53,16 @@ export interface Streamed {
 /** Renditions of which nothing could be made are missing in the details. */
 export async function stream(ctx: StepContext, job: StreamJob): Promise<Streamed> {
   const { video, audio, root } = job.plan;
+  const from = { ...ZERO, end: job.duration || undefined };
   const writers = {
     video: video.map((planned) => ({
       planned,
-      writer: new RenditionWriter(ctx, root, planned.name, true, { ...ZERO, free: job.plan.free ?? false }),
+      writer: new RenditionWriter(ctx, root, planned.name, true, { ...from, free: job.plan.free ?? false }),
     })),
-    audio: audio.map((planned) => ({ planned, writer: new RenditionWriter(ctx, root, planned.name, false) })),
+    audio: audio.map((planned) => ({
+      planned,
+      writer: new RenditionWriter(ctx, root, planned.name, false, from),
+    })),
   };
   const all = [...writers.video, ...writers.audio].map(({ writer }) => writer);
   for (const { name } of all) await mkdir(join(ctx.scratch, root, name), { recursive: true });

@@ -7,7 +7,7 @@ import { planEncode, type StreamPlan } from '../encode/encode.ts';
 import { runPlan } from '../output/encode-stream.ts';
 import { follow } from '../ffmpeg/follow.ts';
 import { frameRate, type Rung } from '../encode/ladder.ts';
-import { RenditionWriter, storeAll } from '../output/rendition-writer.ts';
+import { RenditionWriter, ZERO, storeAll } from '../output/rendition-writer.ts';
 import type { StepContext } from '../step.ts';
 
 /** Frames of a chunk, in seconds, may be off by half of one: playlists have microseconds. */
@@ -62,7 +62,8 @@ export async function encodeSounds(
   const rate = source.video ? frameRate(source.video) : { value: 0, text: '0' };
   const threads = ctx.encoding.chunkThreads;
   const plan = planEncode(source, { rungs: [], rate, audio: true }, { ...ctx.encoding, threads });
-  const writers = plan.audio.map(({ name }) => new RenditionWriter(ctx, plan.root, name, false));
+  const from = { ...ZERO, end: source.duration };
+  const writers = plan.audio.map(({ name }) => new RenditionWriter(ctx, plan.root, name, false, from));
   await makeFolders(ctx, plan);
   const begin = (writer: RenditionWriter): Promise<true> => writer.open(prefix, []).then(() => true);
   const run = (signal: AbortSignal): Promise<void> => runPlan(ctx, plan, 'Encoding the sound', signal);
@@ -81,7 +82,8 @@ async function encodePicture(
   const chunk = chunkOf(stretch, rate);
   const seconds = lengthOf(chunk, rate);
   const plan = planEncode(source, { rungs, rate, audio: false, chunk }, { ...ctx.encoding, threads });
-  const writers = plan.video.map(({ name }) => new RenditionWriter(ctx, plan.root, name, true, chunk));
+  const from = { ...chunk, end: source.duration };
+  const writers = plan.video.map(({ name }) => new RenditionWriter(ctx, plan.root, name, true, from));
   await makeFolders(ctx, plan);
   const stage = `Encoding from ${Math.round(chunk.start)} s`;
   const run = (signal: AbortSignal): Promise<void> => runPlan(ctx, plan, stage, signal, { seconds });
