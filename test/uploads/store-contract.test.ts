@@ -55,6 +55,18 @@ describe.each(STORAGES)('upload store on %s', (storage) => {
     120_000,
   );
 
+  it('stores many uploads at once, none in the place of another', async () => {
+    const opened = await Promise.all(
+      Array.from({ length: 40 }, async (_, i) => {
+        const all = bytes.subarray(i * 1009, i * 1009 + 3 * MiB);
+        return { all, ...(await createUpload(stage.engine, all.length)) };
+      }),
+    );
+    const answers = await Promise.all(opened.map(({ url, all }) => patch(url, 0, all)));
+    expect(answers.filter(({ status }) => status !== 204)).toEqual([]);
+    for (const { id, all } of opened) expect(await stage.engine.digest(id)).toBe(sha256(all));
+  }, 120_000);
+
   it('stores bytes that come with the creation', async () => {
     const answer = await tus('POST', stage.engine.url, { 'Upload-Length': '1000' }, bytes.subarray(0, 1000));
     const id = idOf(answer.headers.get('location'));
