@@ -99,12 +99,16 @@ export class Room {
 const isOld = (askedAt: number): boolean => Date.now() - askedAt >= FREE_FOR_MS;
 
 /**
- * What unfinished uploads were said to have beyond what came. A partial that a final took is copied into it once more.
+ * What unfinished uploads were said to have beyond what came. A partial that a final took is copied into it once more,
+ * but for the first, whose file goes on as the final's: no address, and so no space, stands before its own in Upload-Concat.
  * Of what is complete partials alone have a time to expire at, and both columns are an index.
  */
 const announcedBytes = statement<{ bytes: number | string | null }>(
   () => `
-    select sum(case when final_id is null then 0 else "length" end + "length" - "offset") as bytes
+    select sum("length" - "offset" + case when exists (
+        select 1 from upload as final
+        where final.id = upload.final_id and final.concat like 'final;% %' || upload.id || '%'
+      ) then "length" else 0 end) as bytes
     from upload
     where state in ('receiving', 'assembling', 'complete') and expires_at > 0 and kind <> 'final'
       and "length" is not null`,

@@ -79,6 +79,23 @@ describe.each(DIALECTS)('on %s', (dialect) => {
     expect((await create(most)).status).toBe(201);
   });
 
+  it.each([
+    ['large', 'small', 201], // the first goes on as the final
+    ['small', 'large', 507],
+  ])('a final of a %s and a %s part leaves room: %i', async (...[first, second, status]) => {
+    const create = await start({ UPLOAD_MAX_SIZE: '900TB' });
+    const free = (await servers[0]?.storage.freeBytes()) ?? NaN;
+    const part = async (size: string) =>
+      create({
+        'Upload-Concat': 'partial',
+        'Upload-Length': size === 'large' ? String(Math.floor(free * 0.45)) : '3',
+      });
+    const paths = [await part(first), await part(second)].map(({ url }) => new URL(url).pathname);
+    const final = await create({ 'Upload-Concat': `final;${paths.join(' ')}` });
+    expect(final.status).toBe(201);
+    expect((await create({ 'Upload-Length': String(Math.floor(free * 0.3)) })).status).toBe(status);
+  });
+
   it('DISK_RESERVE=false looks at what has arrived only', async () => {
     const create = await start({ UPLOAD_MAX_SIZE: '900TB', DISK_RESERVE: 'false' });
     const free = (await servers[0]?.storage.freeBytes()) ?? NaN;
