@@ -77,14 +77,18 @@ function body(job: Job | undefined, close: () => void): HTMLElement[] {
   ];
 }
 
+const waits = (job: Job): boolean => job.status === 'queued' && new Date(job.runAt).getTime() > Date.now();
+
 function facts(job: Job): HTMLElement {
   const rows: [string, string | HTMLElement][] = [
     ['Attempts', `${job.attempts} of ${job.maxAttempts}`],
     ['Progress', job.progress ? progressText(job.progress) : '–'],
     ['Took', took(job)],
     ['Created', dateTime(job.createdAt)],
+    ...(waits(job) ? [['Waits until', dateTime(job.runAt)] satisfies [string, string]] : []),
     ['Started', job.startedAt ? dateTime(job.startedAt) : '–'],
     ['Finished', job.finishedAt ? dateTime(job.finishedAt) : '–'],
+    ['Owner', job.owner ?? '–'],
     ['Media', job.mediaId ? mediaLink(job.mediaId) : '–'],
     ['ID', job.id],
   ];

@@ -108,6 +108,9 @@ export interface Job {
   attempts: number;
   maxAttempts: number;
   mediaId: string | null;
+  owner: string | null;
+  /** Not before this time; in the future after a failure, or when it must wait. */
+  runAt: string;
   progress: Progress | null;
   error?: (Problem & { exitStatus?: string | null }) | null;
   logTail?: string | null;

@@ -25,6 +25,8 @@ const job = (task: string, changes: Partial<Job> = {}): Job => ({
   attempts: 0,
   maxAttempts: 5,
   mediaId: 'm',
+  owner: 'me',
+  runAt: '2026-01-01T00:00:00Z',
   progress: null,
   createdAt: '2026-01-01T00:00:00Z',
   startedAt: null,

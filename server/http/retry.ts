@@ -102,13 +102,15 @@ async function again(trx: Trx, job: JobRow): Promise<JobRow> {
 
 function notFailed({ status, cancelRequested }: JobRow): AppError {
   const stopping = status === 'running' && cancelRequested === 1;
-  const said = stopping ? 'being stopped: try again when it is cancelled' : status;
+  const said = stopping ? 'is being stopped: try again when it is cancelled' : isNow(status);
   return new AppError(
     409,
     'not_failed',
     `Only failed and cancelled jobs can be retried; this one is ${said}.`,
   );
 }
+
+const isNow = (status: string): string => (status === 'succeeded' ? 'has succeeded' : `is ${status}`);
 
 /**
  * Stops a job. Without an optional step its media goes on, as if it had failed. A media can't become ready without one
@@ -118,7 +120,7 @@ export async function cancelOne(trx: Trx, job: JobRow, { encoding }: Settings): 
   if (job.task === EARLY)
     throw new AppError(409, 'goes_with_upload', 'This job goes with its upload: cancel the media instead.');
   const row = await cancelJob(trx, job.id);
-  if (!row) throw new AppError(409, 'already_finished', `This job is ${job.status}: nothing to cancel.`);
+  if (!row) throw new AppError(409, 'already_finished', `This job ${isNow(job.status)}: nothing to cancel.`);
   const error = { code: 'job_cancelled', message: `The step “${job.task}” was cancelled.` };
   await mediaFailed(trx, job, error, encoding);
   return row;
