@@ -1,7 +1,9 @@
 /** Who may import whom: the drawing in docs/architecture.md, enforced by `npm run lint` and test/imports.test.ts. */
 
 /** Files that everything may import and that import nothing of server/ but each other. */
-const BASE = ['server/(errors|ids|telemetry|config|stream-config|upload-config|settings)\\.ts'];
+const BASE = [
+  'server/(errors|ids|telemetry|config|encoding-config|stream-config|upload-config|settings)\\.ts',
+];
 const TESTS = '(\\.test\\.ts$|/testing/|^test/|^bench/)';
 
 /** Each folder of server/, and what of server/ it may import besides the base and itself. */

@@ -147,3 +147,22 @@ it('lets viewers begin with the last byte when encoding takes longer', async () 
     await slow.dispose();
   }
 });
+
+it('leaves a long film of which little is encoded to all workers', async () => {
+  const slow = await slowFfmpeg(0.3);
+  const other = await startServer({ ...ENV, ...slow.env, CHUNK_SECONDS: '12' });
+  try {
+    const sending = await begin([other], await clip('long.mp4', HEVC, { seconds: 30 }));
+    await sending.to(0.5);
+    await eventually(async () => (await jobsOf(other, sending.id)).early === 'running');
+    await sending.to(1);
+    await eventually(async () => {
+      const { early, chunk, probe } = await jobsOf(other, sending.id);
+      return early === 'succeeded' && chunk !== undefined && probe === undefined;
+    });
+    expect((await getMedia(other, sending.id)).status).not.toBe('failed');
+  } finally {
+    await other.dispose();
+    await slow.dispose();
+  }
+});

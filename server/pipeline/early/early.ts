@@ -27,10 +27,13 @@ import { withScratch } from '../scratch.ts';
 import type { StepContext } from '../step.ts';
 import { found } from '../steps/probe.ts';
 import { stream, type StreamJob } from '../output/stream.ts';
+import { partsOf } from '../parts/parts.ts';
 
 /** No upload lives longer; the largest time that a timer takes is 24 days. */
 const WALL_MS = 20 * 86_400_000;
 const WANTED = ['uploading', 'processing', 'playable'];
+/** Of a long film: with less of it encoded when the last byte came, beginning anew on all workers is done sooner. */
+const WORTH_KEEPING = 0.2;
 
 /** The `early` task. */
 export function earlyTask(ctx: Context, ffmpeg: Ffmpeg, arriving: Arriving): Task {
@@ -121,10 +124,12 @@ async function work(
   const arrival = openArrival(ctx, arriving, ctx.signal);
   const { stage, plan, kind } = variant;
   ctx.progress({ percent: 0, stage });
+  let reached = 0;
+  const onSeconds = (seconds: number): void => void (reached = seconds);
   const job: StreamJob = {
     ...{ kind, plan, duration: head.source.duration, grows: watch },
     run: async (signal) =>
-      void (await together(stop, [encode(ctx, arrival, variant, signal, probed), compared])),
+      void (await together(stop, [encode(ctx, arrival, variant, signal, probed, onSeconds), compared])),
     verify: async (details, segments) => variant.verify(await probed, details, segments),
   };
   job.check = checked(job, variant);
@@ -132,8 +137,12 @@ async function work(
   const compared = probed.then(async (source) => {
     variant.compare(source);
     await ctx.commit(found(ctx, source));
+    if (kind === 'copy') return;
+    const behind = reached < WORTH_KEEPING * source.duration;
+    if (behind && !watch && partsOf(source, ctx.encoding, true))
+      throw new Unfit('the upload was faster, and what is left many can encode at once');
     // From now on viewers may see what there is: it is whole, and only takes its time.
-    if (kind !== 'copy') job.grows = true;
+    job.grows = true;
   });
   compared.catch(() => undefined); // `run` throws it
   try {
@@ -177,6 +186,7 @@ async function encode(
   { plan, stage, most }: EarlyVariant,
   signal: AbortSignal,
   probed: Promise<Source>,
+  onSeconds: (seconds: number) => void,
 ): Promise<void> {
   const { inputOptions, globalOptions, outputs } = plan;
   let percent: ReturnType<typeof percentOf> | undefined;
@@ -189,6 +199,7 @@ async function encode(
       ...{ stdin: arrival.read(signal), inputOptions, globalOptions, outputs, scratch, signal, most },
       ...{ wallMs: WALL_MS, stallMs: encoding.stallMs },
       onProgress: ({ seconds, speed }) => {
+        if (seconds !== undefined) onSeconds(seconds);
         const part = seconds === undefined ? undefined : percent?.(seconds);
         if (part !== undefined) progress({ percent: part, stage, ...(speed ? { speed } : {}) });
       },

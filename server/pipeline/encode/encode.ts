@@ -1,5 +1,6 @@
 /** FFmpeg commands of streams: one decode, every rung and every sound; or no decode at all. Pure. */
-import type { Codec, Config } from '../../config.ts';
+import type { Config } from '../../config.ts';
+import type { Codec } from '../../encoding-config.ts';
 import { SEGMENT_SECONDS } from '../../hls/media-playlist.ts';
 import { TIME_OFFSET } from '../../hls/time.ts';
 import type { Source, SourceAudio, SourceVideo } from '../../media/source.ts';

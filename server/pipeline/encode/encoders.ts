@@ -1,5 +1,6 @@
 /** The encoders of the picture: what FFmpeg is told so that all of them cut alike. Pure. */
-import type { Codec, Config } from '../../config.ts';
+import type { Config } from '../../config.ts';
+import type { Codec } from '../../encoding-config.ts';
 import type { Rung } from './ladder.ts';
 
 export interface Encoder {
