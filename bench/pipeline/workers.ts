@@ -20,7 +20,10 @@ export async function scaleOut(source: string, tell: (lines: string[]) => void):
 async function runOn(workers: number, source: string, tell: (lines: string[]) => void): Promise<number> {
   const { env, close } = await s3AndPostgres();
   const timeline = await watchJobs();
-  const quiet = { ...env, ...timeline.env, LOG_LEVEL: 'warn', WORKER_CONCURRENCY: '1', FFMPEG_THREADS: '1' };
+  const quiet = {
+    ...{ ...env, ...timeline.env, LOG_LEVEL: 'warn', WORKER_CONCURRENCY: '1', FFMPEG_THREADS: '1' },
+    EARLY: 'false', // what is done along an upload is done by one worker
+  };
   const roles = ['server', ...Array.from({ length: workers }, () => 'worker')];
   const processes = [];
   try {
