@@ -128,7 +128,7 @@ describe.each(['off', 'auto'] as const)('sandbox %s', (sandbox) => {
     const marker = `orphan-${sandbox}`;
     const script = `
       import { loadConfig } from './server/config.ts';
-      import { createFfmpeg } from './server/pipeline/ffmpeg.ts';
+      import { createFfmpeg } from './server/pipeline/ffmpeg/ffmpeg.ts';
       const ffmpeg = createFfmpeg({ ...loadConfig({}).encoding, sandbox: '${sandbox}' });
       await ffmpeg.encode({ ...${JSON.stringify(endless(marker))}, onProgress: () => console.log('running') });`;
     const args = ['--import', 'tsx', '--input-type=module', '--eval', script];
