@@ -72,7 +72,9 @@ async function tusJsClient(plan: UploadPlan, context: ClientContext): Promise<st
     };
     // With parallel uploads the key would be the same for every part.
     if (plan.parallel > 1) options.headers = AUTHORIZATION;
-    const upload = new Upload(plan.deferred ? Readable.from(slices(bytes)) : bytes, options);
+    // Bytes, not objects: of a stream of objects tus-js-client gets more than it asks for, and leaves out the end.
+    const stream = (): Readable => Readable.from(slices(bytes), { objectMode: false });
+    const upload = new Upload(plan.deferred ? stream() : bytes, options);
     upload.start();
   });
 }

@@ -1,5 +1,6 @@
 /** One round: clients upload through the bad network while servers are killed; then everything is compared. */
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { sourceKey } from '../../server/storage/storage.ts';
 import type { TestServer } from '../server.ts';
 import { mediaIdOf } from '../tus.ts';
@@ -13,6 +14,8 @@ import { createWitness, type Witness } from './witness.ts';
 
 /** A round that takes longer has an upload that does not come to its end. */
 const ROUND_MS = 180_000;
+/** How long a final upload is waited for: its client was answered before it was whole, and a killed server's lease has to lapse. */
+const JOINED_WITHIN_MS = 60_000;
 /** Of a round, on S3: an S3 that fails for ever leaves nothing to prove. */
 const STORAGE_FAULT_LIMIT = 60;
 const STORAGE_FAULTS: Fault[] = ['error', 'reset', 'lost', 'broken', 'stall', 'slow'];
@@ -127,12 +130,24 @@ function faultRule(probability: number, random: Random, tally: Tally): () => Fau
   };
 }
 
+/** The answer to a HEAD; that of a final upload which is still put together is waited for: it names no offset. */
+async function standing(server: TestServer, id: string): Promise<Response> {
+  for (const since = Date.now(); ; await sleep(100)) {
+    const head = await server.fetch(`/files/${id}`, {
+      method: 'HEAD',
+      headers: { 'tus-resumable': '1.0.0' },
+    });
+    const isUnjoined = head.status === 200 && head.headers.get('upload-offset') === null;
+    if (!isUnjoined || Date.now() - since > JOINED_WITHIN_MS) return head;
+  }
+}
+
 /** What became of an upload, as its client, the API, the storage and the ledger see it. */
 async function compare(stage: Stage, { plan, bytes, url }: Outcome, witness: Witness, tally: Tally) {
   if (url === undefined) return;
   const server = stage.servers[0]!;
   const id = mediaIdOf(url);
-  const head = await server.fetch(`/files/${id}`, { method: 'HEAD', headers: { 'tus-resumable': '1.0.0' } });
+  const head = await standing(server, id);
   if (plan.ending === 'terminate') {
     if (![404, 410].includes(head.status))
       witness.complain(`${url} was terminated, HEAD says ${head.status}`);
