@@ -2,6 +2,7 @@
 import type { Db } from '../../db/dialect.ts';
 import { owns } from '../auth/principal.ts';
 import { AppError, notFound } from '../errors.ts';
+import { wasJoined } from './concatenation.ts';
 import { methodOf, type Exchange } from './exchange.ts';
 import type { UploadHooks } from './hooks.ts';
 import { assertStanding, findUpload, type UploadStanding } from './ledger/ledger.ts';
@@ -14,6 +15,9 @@ export function createAccess(db: Db, hooks: UploadHooks): Authorize {
     const principal = (exchange.principal = await hooks.authorize(exchange.request.headers));
     const standing = await findUpload(db, id);
     if (!standing || !owns(principal, standing.upload.owner)) throw notFound('No upload');
+    // Of parallel uploads a client that missed the end asks for each part, and would send those again that are gone.
+    if (methodOf(exchange) === 'HEAD' && (await wasJoined(db, standing.upload)))
+      standing.upload = { ...standing.upload, state: 'complete' };
     assertStanding(standing);
     // "The Server MUST respond with the 403 Forbidden status to PATCH requests against a final upload URL"
     if (standing.upload.kind === 'final' && methodOf(exchange) === 'PATCH')

@@ -160,6 +160,13 @@ export async function endPartials(trx: Trx, finalId: string): Promise<void> {
     .execute();
 }
 
+/** True for a partial that ended because its final, which is complete, has its bytes. */
+export async function wasJoined(db: Db, { state, finalId }: UploadRow): Promise<boolean> {
+  if (state !== 'terminated' || finalId === null) return false;
+  const final = await db.selectFrom('upload').select('state').where('id', '=', finalId).executeTakeFirst();
+  return final?.state === 'complete';
+}
+
 /** Throws 403 for a partial whose end would leave its final incomplete. */
 export function assertUnused({ finalId }: UploadRow): void {
   if (finalId !== null)

@@ -35,15 +35,25 @@ export async function sweepUploads(store: LedgerStore, leases: Leases): Promise<
   }
 }
 
-/** Partial uploads that ended, and what may be left of their bytes: nothing else points to them. */
+/**
+ * Partial uploads that ended, and what may be left of their bytes: nothing else points to them. Those that were joined
+ * stay known as long as a client may come back for them that missed the end.
+ */
 async function removePartials(store: LedgerStore): Promise<void> {
-  const { db, strayAfterMs } = store.ctx;
+  const { db, strayAfterMs, config } = store.ctx;
   const rows = await db
     .selectFrom('upload')
     .selectAll()
     .where('kind', '=', 'partial')
     .where('state', 'in', ['terminated', 'expired'])
     .where('updatedAt', '<', Date.now() - strayAfterMs)
+    .where((eb) =>
+      eb.or([
+        eb('finalId', 'is', null),
+        eb('state', '=', 'expired'),
+        eb('updatedAt', '<', Date.now() - config.uploads.expiresMs),
+      ]),
+    )
     .limit(BATCH)
     .execute();
   for (const row of rows) {

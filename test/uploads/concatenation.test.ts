@@ -81,7 +81,11 @@ describe.each(STORAGES)('concatenation on %s', (storage) => {
     expect([again.status, again.headers.get('location')]).toEqual([201, url]);
     expect(stage.engine.finished.filter((done) => done === idOf(url))).toHaveLength(1);
     expect(await left(idOf(url), ...partials.map(({ id }) => id))).toEqual([]);
-    for (const partial of partials) expect((await tus('HEAD', partial.url)).status).toBe(410);
+    // As tus-js-client does that missed the answer, and began to ask for its parts before they were joined.
+    for (const partial of partials) {
+      const head = await tus('HEAD', partial.url);
+      expect([head.status, head.headers.get('upload-offset')]).toEqual([200, head.headers.get('upload-length')]);
+    }
     expect((await patch(url, bytes.length, Buffer.alloc(0))).code).toBe('final_upload');
   });
 
