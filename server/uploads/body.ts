@@ -1,7 +1,7 @@
 /** The bytes of a request, read straight from the socket's buffers. A slow store slows the client. */
 import type { IncomingMessage } from 'node:http';
 import type { AppError } from '../errors.ts';
-import type { BatchBuffers } from './batch-buffers.ts';
+import type { Batching } from './batching.ts';
 import type { BodyEnd } from './body-end.ts';
 import type { BodyDigest } from './digest.ts';
 import type { LeaseEnd } from './ledger/leases.ts';
@@ -17,20 +17,19 @@ export interface BodyLimits {
   digest?: BodyDigest | undefined;
   /** Stops reading; its reason is a `LeaseEnd`. */
   signal: AbortSignal;
-  /** Gathers what arrives in these, for a store that has to do the same for a few bytes as for many. */
-  batches?: BatchBuffers | undefined;
+  /** For a store that has to do the same for a few bytes as for many: how many to gather for it. */
+  batching?: Batching | undefined;
 }
 
-/** Without batches: bytes that wait at most while what came before is being stored. */
-const MOST_WAITING = 256 * 1024;
-/** Of fewer bytes no batch is begun: whoever sends little at a time shall not need a buffer for it. */
-const WORTH_BATCHING = 32 * 1024;
+/** Stores pieces that follow each other, `bytes` in all, and says when that is done. May throw instead. */
+export type Take = (pieces: Buffer[], bytes: number, done: (error?: Error | null) => void) => void;
+
+/** Bytes that wait, at least, before the client has to: while those before them are being stored. */
+const WAITING = 64 * 1024;
+/** The same for a store that needs no batches. */
+const WAITING_UNBATCHED = 256 * 1024;
 /** How long a slow client's bytes wait for a batch to fill. */
 const PATIENCE_MS = 50;
-/** The same while others wait for a buffer: about as long as it takes to read what the socket has. */
-const SHORT_PATIENCE_MS = 3;
-/** How long bytes wait for a buffer. Then they go on without. */
-const ASKING_MS = 250;
 
 export class RequestBody {
   /** Bytes handed out or waiting. */
@@ -43,36 +42,21 @@ export class RequestBody {
   failure: AppError | undefined;
   readonly #request: IncomingMessage;
   readonly #limits: BodyLimits;
-  #entered = false;
-  /** The batch that fills up. */
-  #buffer: Buffer | undefined;
-  #fill = 0;
-  /** What came behind it, or before there was a buffer. */
+  /** Who stores it, once it is read. */
+  #drain: { take: Take; resolve: () => void; reject: (error: unknown) => void } | undefined;
+  /** What came behind that which is being stored. */
   #pieces: Buffer[] = [];
-  #pieceBytes = 0;
-  /** The batch that was handed out last. */
-  #lent: Buffer | undefined;
-  /** The client waits until there is a buffer. */
-  #asking = false;
-  #wake: (() => void) | undefined;
-  #idle: NodeJS.Timeout;
+  #waiting = 0;
+  #storing = false;
+  #opened = false;
+  #idle: NodeJS.Timeout | undefined;
   #patience: NodeJS.Timeout | undefined;
 
+  /** Nothing is read before `drain`. */
   constructor(request: IncomingMessage, limits: BodyLimits) {
     this.#request = request;
     this.#limits = limits;
     this.toSkip = limits.skip ?? 0;
-    this.#idle = setTimeout(() => this.#onIdle(), limits.idleTimeoutMs).unref();
-    if (request.readableEnded || request.destroyed) {
-      if (request.readableEnded) this.#onEnd();
-      else this.#finish('cut');
-      return;
-    }
-    this.#entered = true;
-    limits.batches?.enter();
-    request.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onCut).on('error', this.#onCut);
-    limits.signal.addEventListener('abort', this.#onAbort);
-    if (limits.signal.aborted) this.#onAbort();
   }
 
   /** How many bytes come at most, those included that came. */
@@ -93,136 +77,70 @@ export class RequestBody {
   }
 
   /**
-   * What arrived since the last call, at least a byte, and a batch of it when it comes fast; undefined when nothing more
-   * comes, and `end` says why. Good until the next call, or `close`: then nobody may read from it any more.
+   * Reads all that comes and has it stored, one batch at a time, while the next one gathers. Resolves when nothing more
+   * comes and all that came is stored, and `end` says why. Rejects with what `take` failed with.
    */
-  async next(): Promise<Buffer[] | undefined> {
-    this.#takeBack();
-    if (!this.end && !this.#full) await this.#more();
-    // It may have been for nothing: all that came in its time was to be passed over.
-    while (!this.end && !this.#waitingBytes) await this.#more();
-    if (!this.#waitingBytes) return undefined;
-    const batch = this.#handOut();
-    if (!this.end) {
-      this.#gather();
-      this.#resume();
-    }
-    return batch;
-  }
-
-  /** Gives back the memory of what came. After the last write, however that ended. */
-  close(): void {
-    this.stop();
-    this.#takeBack();
-    if (this.#buffer) this.#limits.batches?.giveBack(this.#buffer);
-    this.#buffer = undefined;
-    this.#fill = 0;
-  }
-
-  get #waitingBytes(): number {
-    return this.#fill + this.#pieceBytes;
-  }
-
-  /** There is enough to be handed out, without waiting for more. */
-  get #full(): boolean {
-    const { batches } = this.#limits;
-    return this.#waitingBytes >= (this.#buffer?.length ?? batches?.target ?? 1);
-  }
-
-  /** Waits for a full batch, for the end, or as long as patience lasts once something came. */
-  async #more(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      if (this.#waitingBytes) this.#bePatient();
-      this.#resume();
+  drain(take: Take): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#drain = { take, resolve, reject };
+      this.#open();
+      this.#offer();
     });
-    this.#endPatience();
-    this.#wake = undefined;
   }
 
-  /** Buffers became scarce. */
-  readonly #hurry = (): void => {
-    this.#endPatience();
-    if (this.#wake) this.#bePatient();
-  };
-
-  #bePatient(): void {
-    const { batches } = this.#limits;
-    if (this.#patience || !batches) return;
-    if (this.#buffer) batches.bePatient(this.#hurry);
-    const ms = this.#asking ? ASKING_MS : this.#buffer && batches.scarce ? SHORT_PATIENCE_MS : PATIENCE_MS;
-    this.#patience = setTimeout(() => this.#wake?.(), ms);
+  #open(): void {
+    const request = this.#request;
+    const { signal, batching, idleTimeoutMs } = this.#limits;
+    if (this.end) return;
+    this.#opened = true;
+    batching?.enter();
+    if (signal.aborted) return this.#onAbort();
+    if (request.readableEnded) return this.#onEnd();
+    if (request.destroyed) return this.#onCut();
+    this.#idle = setTimeout(() => this.#onIdle(), idleTimeoutMs).unref();
+    signal.addEventListener('abort', this.#onAbort);
+    request.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onCut).on('error', this.#onCut);
+    request.resume();
   }
 
-  #endPatience(): void {
-    this.#limits.batches?.endPatience(this.#hurry);
+  /** Hands out what waits when it is worth it, or all there will be. */
+  #offer(): void {
+    if (this.#storing || !this.#drain) return;
+    if (this.#waiting === 0) {
+      if (this.end) this.#drain.resolve();
+    } else if (this.end || this.#waiting >= (this.#limits.batching?.target ?? 1)) this.#handOut();
+    else this.#patience ??= setTimeout(() => this.#handOut(), PATIENCE_MS);
+  }
+
+  #handOut(): void {
     clearTimeout(this.#patience);
     this.#patience = undefined;
-  }
-
-  #handOut(): Buffer[] {
-    this.#stopAsking();
-    if (this.#buffer) {
-      const batch = this.#buffer.subarray(0, this.#fill);
-      this.#lent = this.#buffer;
-      this.#buffer = undefined;
-      this.#fill = 0;
-      return [batch];
-    }
     const pieces = this.#pieces;
+    const bytes = this.#waiting;
     this.#pieces = [];
-    this.#pieceBytes = 0;
-    return pieces;
-  }
-
-  #takeBack(): void {
-    if (this.#lent) this.#limits.batches?.giveBack(this.#lent);
-    this.#lent = undefined;
-  }
-
-  /** Copies what came into the batch, if there is one, or is one to be had. */
-  #gather(): void {
-    const { batches } = this.#limits;
-    if (!batches || this.#asking) return;
-    if (!this.#buffer && this.#pieceBytes >= WORTH_BATCHING && batches.worthCopying) {
-      this.#buffer = batches.take();
-      this.#endPatience();
-      if (!this.#buffer) {
-        this.#asking = true;
-        batches.wait(this.#onBuffer);
-      }
-    }
-    const buffer = this.#buffer;
-    if (!buffer) return;
-    for (let piece; this.#fill < buffer.length && (piece = this.#pieces.shift());) {
-      const copied = piece.copy(buffer, this.#fill);
-      this.#fill += copied;
-      this.#pieceBytes -= copied;
-      if (copied < piece.length) this.#pieces.unshift(piece.subarray(copied));
+    this.#waiting = 0;
+    this.#storing = true;
+    try {
+      this.#drain?.take(pieces, bytes, this.#onStored);
+    } catch (error) {
+      this.#fail(error);
     }
   }
 
-  readonly #onBuffer = (buffer: Buffer): void => {
-    this.#asking = false;
-    this.#buffer = buffer;
-    this.#gather();
-    this.#endPatience();
-    if (this.#wake) {
-      if (this.#full) this.#wake();
-      else this.#bePatient();
-    }
-    this.#resume();
+  readonly #onStored = (error?: Error | null): void => {
+    if (error) return this.#fail(error);
+    this.#storing = false;
+    this.#offer();
+    if (this.end || !this.#request.isPaused()) return;
+    this.#idle?.refresh(); // the silence so far was ours
+    this.#request.resume();
   };
 
-  #stopAsking(): void {
-    if (this.#asking) this.#limits.batches?.leave(this.#onBuffer);
-    this.#asking = false;
-  }
-
-  #resume(): void {
-    if (this.end || this.#asking || !this.#request.isPaused()) return;
-    this.#idle.refresh(); // the silence so far was ours
-    this.#request.resume();
+  /** What waits is dropped. */
+  #fail(error: unknown): void {
+    this.#drain?.reject(error);
+    this.#drain = undefined;
+    this.stop();
   }
 
   /** Stops reading, for whoever can't store any more. */
@@ -237,18 +155,20 @@ export class RequestBody {
     const kept = chunk.length <= room ? chunk : chunk.subarray(0, room);
     if (kept.length) {
       this.#pieces.push(kept);
-      this.#pieceBytes += kept.length;
+      this.#waiting += kept.length;
       this.received += kept.length;
-      this.#gather();
     }
-    this.#idle.refresh();
+    this.#idle?.refresh();
     if (kept !== chunk) return this.#finish('too_large');
-    if (this.#wake && this.#full) this.#wake();
-    else if (this.#wake && this.#waitingBytes) this.#bePatient();
+    this.#offer();
     // While one batch is stored the next one fills up; then the client has to wait.
-    const enough = this.#limits.batches ? this.#full : this.#waitingBytes >= MOST_WAITING;
-    if (this.#asking || (!this.#wake && enough)) this.#request.pause();
+    if (this.#waiting >= this.#enough) this.#request.pause();
   };
+
+  get #enough(): number {
+    const { batching } = this.#limits;
+    return batching ? Math.max(WAITING, batching.target) : WAITING_UNBATCHED;
+  }
 
   #behindSkipped(bytes: Buffer): Buffer {
     const rest = bytes.subarray(this.toSkip);
@@ -265,7 +185,7 @@ export class RequestBody {
 
   #onIdle(): void {
     // While the store is the slow one, the silence is ours.
-    if (this.#request.isPaused()) this.#idle.refresh();
+    if (this.#request.isPaused()) this.#idle?.refresh();
     else this.#finish('idle');
   }
 
@@ -273,12 +193,13 @@ export class RequestBody {
     if (this.end) return;
     this.end = end;
     clearTimeout(this.#idle);
-    if (this.#entered) this.#limits.batches?.exit();
-    this.#stopAsking();
+    clearTimeout(this.#patience);
+    this.#patience = undefined;
+    if (this.#opened) this.#limits.batching?.exit();
     this.#limits.signal.removeEventListener('abort', this.#onAbort);
     const request = this.#request;
     request.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onCut);
     if (end !== 'complete') request.pause();
-    this.#wake?.();
+    this.#offer();
   }
 }

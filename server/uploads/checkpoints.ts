@@ -30,9 +30,13 @@ export class Checkpoints {
     open++;
   }
 
-  /** Bytes up to `position` are stored: they are committed soon. Throws what an earlier commit failed with. */
-  pass(position: number): void {
+  /** Throws what an earlier commit failed with. */
+  check(): void {
     if (this.#failure) throw this.#failure;
+  }
+
+  /** Bytes up to `position` are stored: they are committed soon. */
+  pass(position: number): void {
     this.#latest = position;
     this.#schedule();
   }
@@ -43,7 +47,7 @@ export class Checkpoints {
     this.#ended = true;
     clearTimeout(this.#timer);
     await this.#running;
-    if (this.#failure) throw this.#failure;
+    this.check();
     if (position > this.#saved) await this.#run(position, true);
   }
 

@@ -64,7 +64,7 @@ export function createReceiving(store: LedgerStore, leases: Leases): Receiving {
         digest,
         idleTimeoutMs,
         signal: lease.signal,
-        batches: store.batches,
+        batching: store.batching,
       });
       const voids = voidsSurplus && lease.upload.length !== null;
       const onSurplus = voids ? () => store.remove(lease.upload.id) : undefined;
@@ -73,7 +73,7 @@ export function createReceiving(store: LedgerStore, leases: Leases): Receiving {
         .catch((error: unknown) => {
           throw body.end === 'too_large' && room < limit ? quotaExceeded(quota) : error;
         })
-        .finally(() => body.close());
+        .finally(() => body.stop());
       if (body.toSkip > 0) throw keyReused();
       return offset;
     },

@@ -3,7 +3,7 @@ import { DataStore, Upload } from '@tus/server';
 import { flushed } from '../../db/dialect.ts';
 import type { UploadRow } from '../../db/schema.ts';
 import type { Context } from '../context.ts';
-import type { BatchBuffers } from './batch-buffers.ts';
+import type { Batching } from './batching.ts';
 import type { RequestBody } from './body.ts';
 import { assertWhole } from './body-end.ts';
 import { createEndings, type Endings } from './endings.ts';
@@ -61,8 +61,8 @@ export abstract class LedgerStore extends DataStore implements Driver {
     'termination',
   ];
   readonly ctx: StoreContext;
-  /** What bodies wait in to be appended; undefined: each piece is taken as it comes. */
-  readonly batches: BatchBuffers | undefined;
+  /** How much is gathered of a body before it is appended; undefined: each piece is taken as it comes. */
+  readonly batching: Batching | undefined;
   readonly room: Room;
   readonly endings: Endings;
   readonly finishing: Finishing;
@@ -137,7 +137,7 @@ export abstract class LedgerStore extends DataStore implements Driver {
       await this.endings.unlessLost(lease, () => this.append(lease, body, handBack && !onSurplus));
       if (body.end === 'too_large') await onSurplus?.();
       if (isWhole(lease.upload)) await this.finishing.finishInTime(lease);
-    } else while (await body.next()); // nothing may follow the last byte; its limit is 0
+    } else await body.drain((_pieces, _bytes, done) => done()); // nothing may follow the last byte; its limit is 0
     assertWhole(body, lease.upload.id);
     return lease.upload.offset;
   }

@@ -2,12 +2,12 @@
  * Unfinished uploads as files in `incoming/`, on the file system of the finished objects: finishing is a rename.
  * The file is named after the upload, or as `storageId` says after a takeover from a holder that may still live.
  */
-import { fstatSync, type Stats } from 'node:fs';
+import { fstatSync, write, writev, type Stats } from 'node:fs';
 import { copyFile, mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { UploadRow } from '../../../db/schema.ts';
 import type { DiskStorage } from '../../storage/disk.ts';
-import { BatchBuffers } from '../batch-buffers.ts';
+import { Batching } from '../batching.ts';
 import type { RequestBody } from '../body.ts';
 import { Checkpoints } from '../checkpoints.ts';
 import { joinFiles } from './concat.ts';
@@ -19,7 +19,7 @@ import { LedgerStore, type StoreContext } from '../store.ts';
 export class DiskStore extends LedgerStore {
   readonly #storage: DiskStorage;
   readonly #incoming: string;
-  override readonly batches = new BatchBuffers();
+  override readonly batching = new Batching();
 
   constructor(ctx: StoreContext, hooks: UploadHooks, leases: Leases, storage: DiskStorage) {
     super(ctx, hooks, leases);
@@ -37,12 +37,17 @@ export class DiskStore extends LedgerStore {
     const before = lease.upload.offset;
     let position = before;
     try {
-      for (let chunks; (chunks = await body.next());) {
+      await body.drain((pieces, bytes, done) => {
         lease.check();
-        await writeAll(file, chunks, position);
-        for (const chunk of chunks) position += chunk.length;
-        if (!body.tentative) checkpoints.pass(position);
-      }
+        checkpoints.check();
+        writeAll(file.fd, pieces, bytes, position, (error) => {
+          if (!error) {
+            position += bytes;
+            if (!body.tentative) checkpoints.pass(position);
+          }
+          done(error);
+        });
+      });
     } finally {
       body.stop();
       try {
@@ -167,16 +172,23 @@ export class DiskStore extends LedgerStore {
   }
 }
 
-async function writeAll(file: FileHandle, chunks: Buffer[], position: number): Promise<void> {
-  const { bytesWritten } = await file.writev(chunks, position);
-  const size = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-  if (bytesWritten === size) return;
-  // A write is cut short when the disk fills up or a signal comes; the rest says which.
-  const rest = Buffer.concat(chunks).subarray(bytesWritten);
-  for (let written = 0; written < rest.length;) {
-    const result = await file.write(rest, written, rest.length - written, position + bytesWritten + written);
-    written += result.bytesWritten;
-  }
+/** With callbacks: at 64 KiB a write, promises would be a good part of what an upload costs. */
+function writeAll(
+  fd: number,
+  pieces: Buffer[],
+  bytes: number,
+  position: number,
+  done: (error: Error | null) => void,
+): void {
+  const onWritten = (error: Error | null, written: number): void => {
+    if (error || written === bytes) return done(error);
+    // A write is cut short when the disk fills up or a signal comes; the rest says which.
+    const rest = Buffer.concat(pieces).subarray(written);
+    writeAll(fd, [rest], rest.length, position + written, done);
+  };
+  const [first] = pieces;
+  if (pieces.length === 1 && first) write(fd, first, 0, bytes, position, onWritten);
+  else writev(fd, pieces, position, onWritten);
 }
 
 /** Where the bytes of an unfinished upload are. */

@@ -163,10 +163,10 @@ export class S3Store extends LedgerStore {
   async #fill(lease: Lease, writer: PartWriter, body: RequestBody): Promise<void> {
     const { offset } = lease.upload;
     try {
-      for (let chunks; (chunks = await body.next());) {
+      await body.drain((pieces, _bytes, done) => {
         lease.check();
-        await writer.write(chunks);
-      }
+        writer.write(pieces).then(() => done(), done);
+      });
       lease.check();
       const inOneTail = writer.untouched && lease.upload.storageId === null;
       if (body.kept && offset + writer.written === lease.upload.length && writer.written && !inOneTail)
