@@ -7,7 +7,7 @@ import type { Config } from '../config.ts';
 import { newId } from '../ids.ts';
 import { sourceKey } from '../storage/storage.ts';
 import { claimPartials, earlierFinal, extraBytes, readConcat, type Concat } from './concatenation.ts';
-import { header, type Exchange } from './exchange.ts';
+import { attach, header, type Exchange } from './exchange.ts';
 import type { UploadHooks } from './hooks.ts';
 import type { Lease, Leases } from './ledger/leases.ts';
 import {
@@ -46,7 +46,7 @@ export function createCreation(store: LedgerStore, leases: Leases, hooks: Upload
     const upload = repeated ?? (await open(principal, wish));
     if (!repeated && !wish.hasBody && !isWhole(upload)) return upload;
     if (upload.kind === 'final') return upload.state === 'assembling' ? store.finishing.join(upload) : upload;
-    return begin(upload.id, wish, receive);
+    return begin(exchange, upload.id, wish, receive);
   };
 
   /** The upload that the same creation made before; its answer may have been lost. */
@@ -102,8 +102,9 @@ export function createCreation(store: LedgerStore, leases: Leases, hooks: Upload
   }
 
   /** The first bytes, unless an earlier request brought some; and the end of an upload of no bytes. */
-  async function begin(id: string, wish: Wish, receive: Receive): Promise<UploadRow> {
+  async function begin(exchange: Exchange, id: string, wish: Wish, receive: Receive): Promise<UploadRow> {
     const lease = await leases.acquire(id);
+    attach(exchange, lease);
     try {
       await store.getUpload(id);
       const { state, offset } = lease.upload;

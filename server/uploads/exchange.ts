@@ -1,9 +1,9 @@
 /** One HTTP request and what is known about it. @tus/server's handlers see a web Request; the bytes stay with Node's. */
-import { AsyncLocalStorage } from 'node:async_hooks';
 import type { IncomingMessage } from 'node:http';
 import type { UploadRow } from '../../db/schema.ts';
 import type { Principal } from '../auth/principal.ts';
 import type { AppError } from '../errors.ts';
+import type { Lease } from './ledger/leases.ts';
 import type { UploadStanding } from './ledger/ledger.ts';
 import type { AddressedRequest } from './location.ts';
 
@@ -19,15 +19,19 @@ export interface Exchange {
   problem?: AppError;
 }
 
-const current = new AsyncLocalStorage<Exchange>();
+const exchanges = new WeakMap<Request | Lease, Exchange>();
 
-/** Runs `work` so that everything it awaits finds this exchange. */
-export const withExchange = <T>(exchange: Exchange, work: () => Promise<T>): Promise<T> =>
-  current.run(exchange, work);
+/**
+ * What @tus/server hands on of an exchange is its web request, or that a lease is held. (An AsyncLocalStorage would know
+ * without being told, and cost every promise and every callback of the process something.)
+ */
+export function attach(exchange: Exchange, to: Request | Lease): void {
+  exchanges.set(to, exchange);
+}
 
-/** The exchange that is being answered. */
-export function currentExchange(): Exchange {
-  const exchange = current.getStore();
+/** The exchange that a web request, or a lease taken for one, belongs to. */
+export function exchangeOf(it: Request | Lease): Exchange {
+  const exchange = exchanges.get(it);
   if (!exchange) throw new Error('no request is being answered here');
   return exchange;
 }

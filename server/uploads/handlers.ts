@@ -10,7 +10,7 @@ import type { DataStore, Server, ServerOptions, Upload } from '@tus/server';
 import type { UploadRow } from '../../db/schema.ts';
 import type { Authorize } from './access.ts';
 import { readTusWish, type Create } from './creation.ts';
-import { currentExchange } from './exchange.ts';
+import { exchangeOf } from './exchange.ts';
 import type { Leases } from './ledger/leases.ts';
 import type { UploadStanding } from './ledger/ledger.ts';
 import { locationOf } from './location.ts';
@@ -43,20 +43,20 @@ export function installHandlers(server: Server, engine: Engine): void {
   class Patch extends classOf(server, 'PATCH') {
     override async send(...args: Parameters<Handlers['PATCH']['send']>): Promise<Response> {
       const response = await super.send(...args);
-      tellMore(response.headers, currentExchange().upload);
+      tellMore(response.headers, exchangeOf(args[0]).upload);
       return response;
     }
     protected override async writeToStore(_body: unknown, { id }: Upload, limit: number): Promise<number> {
       const lease = leases.held(id);
       const offset = await receive(lease, limit, { handBack: true });
-      currentExchange().upload = lease.upload;
+      exchangeOf(lease).upload = lease.upload;
       return offset;
     }
   }
 
   class Post extends classOf(server, 'POST') {
-    override async send(...[, , headers = new Headers()]: Parameters<Handlers['POST']['send']>) {
-      const exchange = currentExchange();
+    override async send(...[request, , headers = new Headers()]: Parameters<Handlers['POST']['send']>) {
+      const exchange = exchangeOf(request);
       const upload = await create(exchange, () => readTusWish(exchange, config), receive);
       headers.set('Location', locationOf(exchange.request, upload.id, config.publicUrl));
       if (!isUnjoined(upload)) headers.set('Upload-Offset', String(upload.offset));
@@ -69,7 +69,7 @@ export function installHandlers(server: Server, engine: Engine): void {
     override async send(...[request, , headers = new Headers()]: Parameters<Handlers['HEAD']['send']>) {
       const id = this.getFileIdFromRequest(request) ?? '';
       await this.options.onIncomingRequest?.(request, id);
-      describe(headers, await settle(authorized()));
+      describe(headers, await settle(authorized(request)));
       return new Response(null, { status: 200, headers });
     }
   }
@@ -80,8 +80,8 @@ export function installHandlers(server: Server, engine: Engine): void {
 }
 
 /** What the request was found to be about when it was authorized. */
-function authorized(): UploadStanding {
-  const { standing } = currentExchange();
+function authorized(request: Request): UploadStanding {
+  const { standing } = exchangeOf(request);
   if (!standing) throw new Error('the request was not authorized');
   return standing;
 }

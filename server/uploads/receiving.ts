@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { UploadRow } from '../../db/schema.ts';
 import { RequestBody } from './body.ts';
 import { readBodyDigest } from './digest.ts';
-import { currentExchange } from './exchange.ts';
+import { exchangeOf } from './exchange.ts';
 import type { Lease, Leases } from './ledger/leases.ts';
 import { isWhole, type UploadStanding } from './ledger/ledger.ts';
 import { assembling, keyReused, tooLarge } from './problems.ts';
@@ -24,7 +24,7 @@ export interface ReceiveOptions {
 }
 
 export interface Receiving {
-  /** Appends the body of the current request, `limit` bytes at most. Returns the committed offset. */
+  /** Appends the body of the request that the lease was taken for, `limit` bytes at most. Returns the committed offset. */
   receive(lease: Lease, limit: number, options?: ReceiveOptions): Promise<number>;
   /** Records the length of an upload that was created without one. Throws 413. */
   declareLength(lease: Lease, length: number): Promise<void>;
@@ -49,7 +49,7 @@ export function createReceiving(store: LedgerStore, leases: Leases): Receiving {
 
   return {
     async receive(lease, limit, { skip = 0, voidsSurplus = false, handBack = false } = {}) {
-      const { request, principal } = currentExchange();
+      const { request, principal } = exchangeOf(lease);
       const digest = readBodyDigest(request);
       const { owner, length } = lease.upload;
       const announced = length !== null; // then it was counted at that time

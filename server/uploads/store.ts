@@ -7,7 +7,7 @@ import type { Batching } from './batching.ts';
 import type { RequestBody } from './body.ts';
 import { assertWhole } from './body-end.ts';
 import { createEndings, type Endings } from './endings.ts';
-import { currentExchange } from './exchange.ts';
+import { exchangeOf } from './exchange.ts';
 import { createFinishing, type Finishing } from './finishing.ts';
 import type { UploadHooks } from './hooks.ts';
 import type { Lease, Leases } from './ledger/leases.ts';
@@ -117,7 +117,7 @@ export abstract class LedgerStore extends DataStore implements Driver {
     const lease = this.#leases.held(id);
     const { owner, offset } = lease.upload;
     const { db, config } = this.ctx;
-    const quota = quotaFor(owner, currentExchange().principal, config.uploads);
+    const quota = quotaFor(owner, exchangeOf(lease).principal, config.uploads);
     if ((await quotaLeft(db, owner, quota)) < length - offset) throw quotaExceeded(quota);
     await this.room.claim(db, await this.room.look(length - offset), length - offset);
     await this.save(lease, { length });

@@ -1,11 +1,12 @@
 /** The tus server of an engine: @tus/server with our handlers, our authorization and our errors. */
-import { REQUEST_METHODS, Server } from '@tus/server';
+import { REQUEST_METHODS, Server, type Locker } from '@tus/server';
 import { AppError, notFound } from '../errors.ts';
 import { CHECKSUM_ALGORITHMS } from './digest.ts';
-import { currentExchange, methodOf, withExchange, type Exchange } from './exchange.ts';
+import { attach, exchangeOf, methodOf, type Exchange } from './exchange.ts';
 import { installHandlers, type Engine } from './handlers.ts';
 import { limitsOfAll } from './ietf/answer.ts';
 import { PARTIAL_UPLOAD } from './ietf/dialect.ts';
+import type { Lease } from './ledger/leases.ts';
 import { uploadIdOf, UPLOADS_PATH } from './location.ts';
 import { problemOfRefusal, toAppError } from './problems.ts';
 import type { Answer } from './response.ts';
@@ -23,7 +24,7 @@ export function createTus(engine: Engine): Tus {
   const server = new Server({
     path: UPLOADS_PATH,
     datastore: store,
-    locker: leases,
+    locker: (request) => lockerFor(exchangeOf(request)),
     maxSize: config.uploads.maxSize,
     allowedOrigins: config.corsOrigins.includes('*') ? undefined : config.corsOrigins,
     allowedHeaders: [
@@ -42,23 +43,25 @@ export function createTus(engine: Engine): Tus {
       ...DRAFT_FIELDS,
     ],
     onIncomingRequest: async (request, id) => {
-      const { upload } = await authorize(currentExchange(), id);
+      const { upload } = await authorize(exchangeOf(request), id);
       // The answer to the first declaration may have been lost: the same length again says nothing new.
       if (request.headers.get('upload-length') === String(upload.length))
         request.headers.delete('upload-length');
     },
-    onResponseError: (_request, error) => {
-      const problem = (currentExchange().problem = toAppError(error));
+    onResponseError: (request, error) => {
+      const problem = (exchangeOf(request).problem = toAppError(error));
       return { status_code: problem.status, body: '' };
     },
   });
   installHandlers(server, engine);
 
-  return { answer: (exchange) => withExchange(exchange, () => answer(exchange)), corsHeaders };
+  return { answer, corsHeaders };
 
   async function answer(exchange: Exchange): Promise<Answer> {
     try {
-      const response = await server.handleWeb(toWebRequest(exchange));
+      const web = toWebRequest(exchange);
+      attach(exchange, web);
+      const response = await server.handleWeb(web);
       const { status, headers } = response;
       if (exchange.request.method === 'OPTIONS') offerDraft(headers);
       if (status >= 400) exchange.problem ??= problemOfRefusal(status, await response.text());
@@ -68,6 +71,22 @@ export function createTus(engine: Engine): Tus {
       const problem = toAppError(error);
       return { status: problem.status, headers: await commonHeaders(exchange), problem };
     }
+  }
+
+  /** The lock of @tus/server's handlers is a lease. */
+  function lockerFor(exchange: Exchange): Locker {
+    return {
+      newLock(id) {
+        let lease: Lease | undefined;
+        return {
+          async lock() {
+            lease = await leases.acquire(id);
+            attach(exchange, lease);
+          },
+          unlock: async () => lease?.release(),
+        };
+      },
+    };
   }
 
   /** "the server MUST include the Upload-Limit header field with the corresponding limits" in response to OPTIONS. */

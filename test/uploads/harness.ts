@@ -148,7 +148,8 @@ export function useEngine(storage: StorageName = 'disk', options: EngineOptions 
 }
 
 async function listen(app: express.Express, port: number): Promise<Server> {
-  const server = createServer({ requestTimeout: 0 }, app).listen(port, '127.0.0.1');
+  // As the real server has it; Node's 5 s may be over on a busy machine just when a client uses a connection again.
+  const server = createServer({ requestTimeout: 0, keepAliveTimeout: 70_000 }, app).listen(port, '127.0.0.1');
   await once(server, 'listening');
   return server;
 }

@@ -5,7 +5,7 @@
 import type { ServerResponse } from 'node:http';
 import type { UploadRow } from '../../../db/schema.ts';
 import { AppError, notFound } from '../../errors.ts';
-import { methodOf, withExchange, type Exchange } from '../exchange.ts';
+import { attach, methodOf, type Exchange } from '../exchange.ts';
 import type { Engine } from '../handlers.ts';
 import type { Lease } from '../ledger/leases.ts';
 import { locationOf, uploadIdOf } from '../location.ts';
@@ -56,7 +56,7 @@ export function createDraft(engine: Engine): Draft {
       const answers = createAnswers(dialect, uploads, await common());
       const interim = createInterim(exchange.request, response, dialect);
       const current = (call = { exchange, dialect, answers, interim, resumable: false });
-      return await withExchange(exchange, () => answer(method, current));
+      return await answer(method, current);
     } catch (error) {
       const answers = call?.answers ?? createAnswers(UNVERSIONED, uploads, await common());
       return answers.failed(toAppError(error), call?.resumable ?? false);
@@ -104,6 +104,7 @@ export function createDraft(engine: Engine): Draft {
     const offset = readOffset(exchange);
     const content = readContent(exchange, dialect, dialect.completeByDefault);
     const lease = await leases.acquire(id);
+    attach(exchange, lease);
     try {
       await store.getUpload(id);
       if (lease.upload.state === 'complete') return replay(call, lease.upload, offset, content);

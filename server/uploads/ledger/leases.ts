@@ -2,7 +2,6 @@
  * Leases on uploads: one request at a time over all server processes, as rows of `upload_lock`. Taking one
  * raises the upload's epoch, so that a holder that was paused past its lease can commit nothing any more.
  */
-import type { Lock, Locker } from '@tus/server';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from '../../../db/dialect.ts';
 import type { UploadRow } from '../../../db/schema.ts';
@@ -46,7 +45,7 @@ interface Held extends Lease {
   released: Promise<void>;
 }
 
-export class Leases implements Locker {
+export class Leases {
   readonly #db: Db;
   readonly #logger: Logger;
   readonly #options: Required<LeaseOptions>;
@@ -70,15 +69,6 @@ export class Leases implements Locker {
     const lease = this.#held.get(uploadId);
     if (!lease) throw new LeaseLostError(uploadId);
     return lease;
-  }
-
-  /** The lock of @tus/server's handlers. */
-  newLock(uploadId: string): Lock {
-    let lease: Lease | undefined;
-    return {
-      lock: async () => void (lease = await this.acquire(uploadId)),
-      unlock: async () => lease?.release(),
-    };
   }
 
   /**
