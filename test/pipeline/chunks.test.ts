@@ -3,6 +3,8 @@ import { execa } from 'execa';
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { hlsOutputs } from '../../server/media/growing.ts';
+import { createFfmpeg } from '../../server/pipeline/ffmpeg/ffmpeg.ts';
+import { keyFramesBefore } from '../../server/pipeline/source/key-frames.ts';
 import { decodeErrors, makeMedia } from '../media.ts';
 import { openBench, type Bench } from './harness.ts';
 import { checkHls } from './hls-rules.ts';
@@ -23,9 +25,9 @@ beforeAll(async () => {
 afterAll(() => rm(dirname(file), { recursive: true }));
 afterEach(() => bench.close());
 
-const open = async (chunkSeconds: number): Promise<void> => {
+const open = async (chunkSeconds: number, more: Record<string, string> = {}): Promise<void> => {
   const parts = { CHUNK_SECONDS: String(chunkSeconds), WORKER_CONCURRENCY: '2' };
-  bench = await openBench({ ...parts, LADDER: '180,100' });
+  bench = await openBench({ ...parts, LADDER: '180,100', ...more });
 };
 
 /** Time stamp and kind of every packet of a rendition, in their order of presentation. */
@@ -62,14 +64,37 @@ it('have the frames, key frames and time stamps of one encode', async () => {
   const whole = await encoded();
   expect(await tasksOf(whole.id)).not.toContain('chunk');
   await bench.close();
-  await open(12);
+  await open(12, { PLAY_SOON: 'false' });
   const parts = await encoded();
   const tasks = await tasksOf(parts.id);
-  expect(tasks.filter((task) => task === 'chunk')).toHaveLength(6); // from 2, 12, 18, 24 and 30 s, and the sound
+  expect(tasks.filter((task) => task === 'chunk')).toHaveLength(5); // from 2, 12, 18 and 24 s (30 s come long after a key frame), and the sound
   expect(tasks.filter((task) => task === 'join')).toHaveLength(1);
   expect(Object.keys(parts.packets)).toEqual(Object.keys(whole.packets));
   for (const [name, list] of Object.entries(whole.packets)) expect(parts.packets[name]).toEqual(list);
 }, 120_000);
+
+it('know the key frames that decoders would begin with', async () => {
+  await open(12);
+  const ffmpeg = createFfmpeg(bench.ctx.config.encoding);
+  const options = { source: file, stream: 0, signal: new AbortController().signal };
+  const times = [2, 11.7, 12, 17.7, 29.7, 40];
+  const { stdout } = await execa('ffprobe', [
+    ...[
+      '-v',
+      'error',
+      '-select_streams',
+      '0',
+      '-show_entries',
+      'packet=pts_time,flags',
+      '-of',
+      'csv=p=0',
+      file,
+    ],
+  ]);
+  const all = [...stdout.matchAll(/^([\d.]+),K/gm)].map(([, time]) => Number(time));
+  const before = times.map((time) => all.findLast((keyFrame) => keyFrame <= time));
+  expect(await keyFramesBefore(ffmpeg, times, options)).toEqual([...new Set(before)]);
+}, 60_000);
 
 it('are encoded in one piece when the parts do not fit together', async () => {
   await open(12);

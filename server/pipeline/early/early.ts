@@ -27,7 +27,7 @@ import { withScratch } from '../scratch.ts';
 import type { StepContext } from '../step.ts';
 import { found } from '../steps/probe.ts';
 import { stream, type StreamJob } from '../output/stream.ts';
-import { partsOf } from '../parts/parts.ts';
+import { isCut } from '../parts/parts.ts';
 
 /** No upload lives longer; the largest time that a timer takes is 24 days. */
 const WALL_MS = 20 * 86_400_000;
@@ -139,7 +139,7 @@ async function work(
     await ctx.commit(found(ctx, source));
     if (kind === 'copy') return;
     const behind = reached < WORTH_KEEPING * source.duration;
-    if (behind && !watch && partsOf(source, ctx.encoding, true))
+    if (behind && !watch && isCut(source, ctx.encoding, true))
       throw new Unfit('the upload was faster, and what is left many can encode at once');
     // From now on viewers may see what there is: it is whole, and only takes its time.
     job.grows = true;

@@ -26,7 +26,13 @@ describe('stretches', () => {
     duration: secondsOf,
     longest: fc.constantFrom(12, 60, 120),
     atOnce: fc.integer({ min: 2, max: 16 }),
+    threads: fc.constantFrom(0, 1),
   });
+  /** Of a picture with a key frame every so many seconds. */
+  const runUpOf =
+    (seconds: number) =>
+    (start: number): number =>
+      start % seconds;
 
   it('follow each other, begin where a segment begins, and are as long as they may be', () => {
     fc.assert(
@@ -52,26 +58,58 @@ describe('stretches', () => {
     );
   });
 
+  it('begin soon after key frames, where there are few', () => {
+    fc.assert(
+      fc.property(plans, fc.double({ min: 3, max: 15, noNaN: true }), ({ duration, ...limits }, seconds) => {
+        const runUp = runUpOf(seconds);
+        const plan = stretches(duration, { ...limits, runUp });
+        expect(plan.slice(2).filter(({ start }) => start % 6 !== 0 || start >= duration)).toEqual([]);
+        const lengths = plan.map(({ start, end = duration }) => end - start);
+        expect(Math.min(...lengths)).toBeGreaterThan(0);
+        expect(Math.max(...lengths)).toBeLessThanOrEqual(1.5 * limits.longest + 6);
+      }),
+    );
+    const limits = { longest: 60, atOnce: 2, threads: 0 };
+    const startsOf = (duration: number, seconds: number): number[] =>
+      stretches(duration, { ...limits, runUp: runUpOf(seconds) }).map(({ start }) => start);
+    expect(startsOf(30, 2)).toEqual([0, 2, 12, 18, 24]);
+    expect(startsOf(30, 25 / 3)).toEqual([0, 2, 18]); // 16.7 s
+    expect(startsOf(132, 25 / 3)).toEqual([0, 2, 18, 42, 84, 102, 120, 126]); // 16.7, 41.7, 83.3, 100, 116.7, 125 s
+  });
+
   it('get longer from the start, so that what is watched is there in time', () => {
-    const plan = stretches(7_200, { longest: 60, atOnce: 4 });
+    const plan = stretches(7_200, { longest: 60, atOnce: 4, threads: 0 });
     expect(plan.slice(0, 6).map(({ start }) => start)).toEqual([0, 2, 12, 24, 48, 96]);
   });
 });
 
-it('the last chunks have more threads, unless there is a setting', () => {
-  const threads = (processors: number, settings = { threads: 0, chunkThreads: 1 }): number[] =>
-    [20, 4, 3, 2, 1].map((jobs) => threadsOf(jobs, { processors, ...settings }));
-  expect(threads(2)).toEqual([1, 1, 1, 2, 2]);
-  expect(threads(8)).toEqual([1, 4, 5, 8, 8]);
-  expect(threads(8, { threads: 0, chunkThreads: 4 })).toEqual([4, 4, 5, 8, 8]);
-  expect(threads(8, { threads: 3, chunkThreads: 3 })).toEqual([3, 3, 3, 3, 3]);
+describe('threads of a chunk', () => {
+  const short = { length: 6, left: 600 };
+  const threads = (processors: number, settings = { threads: 0, chunkThreads: 1 }, share = short): number[] =>
+    [20, 4, 3, 2, 1].map((jobs) => threadsOf(jobs, { processors, ...settings }, share));
+
+  it('are more for the last ones, unless there is a setting', () => {
+    expect(threads(2)).toEqual([1, 1, 1, 2, 2]);
+    expect(threads(8)).toEqual([1, 4, 5, 8, 8]);
+    expect(threads(8, { threads: 0, chunkThreads: 4 })).toEqual([4, 4, 5, 8, 8]);
+    expect(threads(8, { threads: 3, chunkThreads: 3 })).toEqual([3, 3, 3, 3, 3]);
+  });
+
+  it('are its share of what is left, unless many others wait', () => {
+    expect(threads(2, undefined, { length: 16, left: 28 })).toEqual([1, 2, 2, 2, 2]);
+    expect(threads(2, undefined, { length: 10, left: 28 })).toEqual([1, 1, 1, 2, 2]);
+    expect(threads(8, undefined, { length: 18, left: 24 })).toEqual([6, 6, 6, 8, 8]);
+    expect(threads(8, { threads: 1, chunkThreads: 1 }, { length: 18, left: 24 })).toEqual([1, 1, 1, 1, 1]);
+  });
 });
 
 describe('chunks', () => {
   it('hold every frame once', () => {
     fc.assert(
       fc.property(fc.constantFrom(...RATES), secondsOf, (rate, duration) => {
-        const chunks = stretches(duration, { longest: 60, atOnce: 2 }).map((part) => chunkOf(part, rate));
+        const chunks = stretches(duration, { longest: 60, atOnce: 2, threads: 0 }).map((part) =>
+          chunkOf(part, rate),
+        );
         const ends = chunks.map(({ endFrame }) => endFrame);
         expect(chunks.map(({ firstFrame }) => firstFrame)).toEqual([0, ...ends.slice(0, -1)]);
         expect(ends.at(-1)).toBeUndefined();

@@ -1,12 +1,16 @@
 /** Opens an output for the parts of a long stream: its first seconds are encoded here, the rest by other jobs. */
+import type { SourceVideo } from '../../media/source.ts';
 import type { HlsDetails } from '../../hls/model.ts';
 import type { Commit } from '../../jobs/job.ts';
 import { newOutputId, publishOutput, type HlsKind } from '../../media/output.ts';
 import { outputPrefix } from '../../storage/storage.ts';
 import { AAC_LC, planEncode } from '../encode/encode.ts';
+import { borders } from './chunks.ts';
 import { encodeHead } from './encode-chunk.ts';
+import { ToolError } from '../ffmpeg/spawn.ts';
+import { keyFramesBefore } from '../source/key-frames.ts';
 import { frameRate, type Rung } from '../encode/ladder.ts';
-import { addParts, addToOpened, nameOf, partsOf, type PartPayload } from './parts.ts';
+import { addParts, addToOpened, isCut, nameOf, partsOf, seekOf, type PartPayload } from './parts.ts';
 import type { StepContext } from '../step.ts';
 import { growingPicture, growingSound } from '../output/stream.ts';
 
@@ -29,8 +33,11 @@ export async function inParts(ctx: StepContext, job: PartsJob): Promise<Commit |
   const { media } = ctx;
   const { kind, rungs, audio } = job;
   const source = ctx.source();
-  const [first, ...rest] = ctx.payload['whole'] ? [] : (partsOf(source, ctx.encoding, job.watched) ?? []);
-  if (!first || !source.video) return undefined;
+  if (ctx.payload['whole'] || !source.video || !isCut(source, ctx.encoding, job.watched)) return undefined;
+  // Longer parts would come later to viewers than what they save.
+  const keyFrames = job.watched ? undefined : await keyFramesOf(ctx, source.video);
+  const [first, ...rest] = partsOf(source.video, ctx.encoding, keyFrames);
+  if (!first) return undefined;
   const id = newOutputId();
   const prefix = outputPrefix(media.id, id);
   const head = await encodeHead(ctx, { rungs, stretch: first, prefix });
@@ -54,4 +61,19 @@ export async function inParts(ctx: StepContext, job: PartsJob): Promise<Commit |
     await addParts(trx, media, job.priority, parts);
     await addToOpened(trx, media, kind, head.segments);
   };
+}
+
+/** Key frames of a picture before each time at which a part may begin; undefined when they can't be found. */
+async function keyFramesOf(
+  { ffmpeg, logger, signal, sourcePath }: StepContext,
+  video: SourceVideo,
+): Promise<number[] | undefined> {
+  const times = borders(video.end).map((start) => seekOf(video, start));
+  try {
+    return await keyFramesBefore(ffmpeg, times, { source: await sourcePath(), stream: video.index, signal });
+  } catch (err) {
+    if (!(err instanceof ToolError) || signal.aborted) throw err;
+    logger.warn({ err }, 'its key frames were not found: parts begin anywhere');
+    return undefined;
+  }
 }

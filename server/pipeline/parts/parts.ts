@@ -13,8 +13,9 @@ import type { Config } from '../../config.ts';
 import { addSegments, hlsOutputs, segmentsOf, updateDetails } from '../../media/growing.ts';
 import type { HlsOutput, NewSegment } from '../../media/growing.ts';
 import type { HlsKind } from '../../media/output.ts';
-import type { Source } from '../../media/source.ts';
-import { stretches, type Stretch } from './chunks.ts';
+import type { Source, SourceVideo } from '../../media/source.ts';
+import { frameRate } from '../encode/ladder.ts';
+import { chunkOf, seekTime, stretches, type Stretch } from './chunks.ts';
 
 /** Payload of `chunk` jobs; of `join` jobs only the kind. */
 export interface PartPayload {
@@ -22,6 +23,8 @@ export interface PartPayload {
   /** Of the picture. Absent: the sounds. It is planned once, so workers need not agree on settings. */
   stretch?: Stretch;
 }
+
+type Settings = Pick<Config['encoding'], 'longestChunk' | 'concurrency' | 'threads'>;
 
 /** Containers with an index: seeking finds the frame that is meant. */
 const SEEKABLE = /^(mov|matroska)/;
@@ -31,21 +34,37 @@ const SHORTEST = 30;
 const SHORTEST_WATCHED = 120;
 
 /**
- * How a source is cut into parts; undefined when it is too short, or can't be cut without a seam. `watched`: viewers wait
- * for this output.
+ * Whether a source is cut into parts: it is long enough, and can be cut without a seam. `watched`: viewers wait for this
+ * output.
  */
-export function partsOf(
-  source: Source,
-  { longestChunk, concurrency }: Pick<Config['encoding'], 'longestChunk' | 'concurrency'>,
-  watched: boolean,
-): Stretch[] | undefined {
-  const { video, container } = source;
+export function isCut({ video, container }: Source, { longestChunk }: Settings, watched: boolean): boolean {
   // Uneven pictures may stand for longer than a chunk's run-up: it would begin with a later one.
-  if (!video || video.variableFrameRate || !longestChunk || !SEEKABLE.test(container)) return undefined;
-  const shortest = Math.min(2 * longestChunk, watched ? SHORTEST_WATCHED : SHORTEST);
-  if (video.end < shortest) return undefined;
+  if (!video || video.variableFrameRate || !longestChunk || !SEEKABLE.test(container)) return false;
+  return video.end >= Math.min(2 * longestChunk, watched ? SHORTEST_WATCHED : SHORTEST);
+}
+
+/** How the picture of a source is cut into parts. `keyFrames`: the times of its own, in order, where they are known. */
+export function partsOf(
+  video: SourceVideo,
+  { longestChunk, concurrency, threads }: Settings,
+  keyFrames?: readonly number[],
+): Stretch[] {
   // Other workers may be free, even where this one does one thing at a time.
-  return stretches(video.end, { longest: longestChunk, atOnce: Math.max(2, concurrency) });
+  const cutting = { longest: longestChunk, atOnce: Math.max(2, concurrency), threads };
+  if (!keyFrames) return stretches(video.end, cutting);
+  return stretches(video.end, {
+    ...cutting,
+    runUp(start) {
+      const seek = seekOf(video, start);
+      return start - (keyFrames.findLast((time) => time <= seek) ?? 0);
+    },
+  });
+}
+
+/** Where the decoder of a part that begins at `start` is sent, in seconds: its key frame is the last one before that. */
+export function seekOf(video: SourceVideo, start: number): number {
+  const rate = frameRate(video);
+  return seekTime(chunkOf({ start }, rate), rate);
 }
 
 /** The output that the parts of a kind fill. */

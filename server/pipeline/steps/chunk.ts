@@ -2,7 +2,7 @@
 import { countPressing } from '../../jobs/queue.ts';
 import { hlsOutputs, type HlsOutput, type NewSegment } from '../../media/growing.ts';
 import type { Source } from '../../media/source.ts';
-import { threadsOf } from '../parts/chunks.ts';
+import { MANY_JOBS, threadsOf, type Stretch } from '../parts/chunks.ts';
 import { encodeChunk, encodeSounds, type Grow } from '../parts/encode-chunk.ts';
 import { encoding } from '../footprint.ts';
 import { rungsOf, type Rung } from '../encode/ladder.ts';
@@ -14,7 +14,7 @@ export const chunkStep: Step = {
   priority: 10,
   required: true,
   needs: ({ duration, ...source }, { ladder, longestChunk }) => {
-    const longest = { ...source, duration: Math.min(duration, 1.5 * longestChunk) };
+    const longest = { ...source, duration: Math.min(duration, 2 * longestChunk) };
     const picture = encoding(longest, rungsOf(longest, ladder), 0);
     const sounds = encoding({ ...source, duration }, [], source.audio.length);
     return { bytes: Math.max(picture.bytes, sounds.bytes), memory: Math.max(picture.memory, sounds.memory) };
@@ -33,16 +33,22 @@ export const chunkStep: Step = {
     let segments: NewSegment[] | undefined;
     if (!stretch) segments = await encodeSounds(ctx, job);
     else if (rungs)
-      segments = await encodeChunk(ctx, { ...job, rungs, stretch, threads: await threadsFor(ctx) });
+      segments = await encodeChunk(ctx, { ...job, rungs, stretch, threads: await threadsFor(ctx, stretch) });
     if (!segments) return (trx) => giveUpParts(trx, ctx.media, kind, output);
     const made = segments;
     return (trx) => addToOpened(trx, ctx.media, kind, made);
   },
 };
 
-/** By the jobs that are left: counted as far as their number matters. */
-async function threadsFor({ db, encoding: settings }: StepContext): Promise<number> {
-  return threadsOf(await countPressing(db, chunkStep.priority, 4 * settings.processors), settings);
+/** By the jobs that are left, counted as far as their number matters, and by what of the stream is. */
+async function threadsFor(
+  { db, encoding: settings, source }: Pick<StepContext, 'db' | 'encoding' | 'source'>,
+  { start, end }: Stretch,
+): Promise<number> {
+  const left = (source().video?.end ?? 0) - start;
+  const share = { length: end === undefined ? left : end - start, left };
+  const jobs = await countPressing(db, chunkStep.priority, MANY_JOBS * settings.processors);
+  return threadsOf(jobs, settings, share);
 }
 
 /** There is nothing else to be watched. */

@@ -5,7 +5,7 @@ import { encodeStream } from '../output/encode-stream.ts';
 import { encoding } from '../footprint.ts';
 import { needsFirst, rungsOf } from '../encode/ladder.ts';
 import { inParts } from '../parts/open-parts.ts';
-import { partsOf } from '../parts/parts.ts';
+import { isCut } from '../parts/parts.ts';
 import type { MediaState, Step } from '../step.ts';
 import { foundation, missingRungs, supersedeOthers } from '../output/supersede.ts';
 import { mayCopy } from './copy.ts';
@@ -43,7 +43,7 @@ export const ladderStep: Step = {
 
 /** Viewers have what `first` has made so far; parts of the ladder take what processors it leaves, and wait for it at their end. */
 const besideFirst = ({ source, begun, encoding: settings }: MediaState): boolean =>
-  source !== undefined && begun.has('first') && partsOf(source, settings, false) !== undefined;
+  source !== undefined && begun.has('first') && isCut(source, settings, false);
 
 /** In one piece it would be complete, and shown, without the sounds that `first` has. */
 const afterFirst = (): JobPostponed =>
