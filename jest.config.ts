@@ -1,5 +1,6 @@
 /** @jest-config-loader esbuild-register */
 import type { Config } from 'jest';
+import { availableParallelism } from 'node:os';
 
 /** ES modules all the way: run through `npm test`, which sets --experimental-vm-modules. */
 const config: Config = {
@@ -21,8 +22,10 @@ const config: Config = {
   modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/data'],
   globalSetup: '<rootDir>/test/services/global-setup.ts',
   // It ends what hangs: machines may be slow.
-  testTimeout: 180_000,
-  maxWorkers: 2,
+  testTimeout: 300_000,
+  // Most tests wait for other processes half of their time.
+  maxWorkers: Math.min(availableParallelism() + 1, 8),
+  testSequencer: '<rootDir>/bin/jest-sequencer.mjs',
 };
 
 export default config;

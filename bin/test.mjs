@@ -32,7 +32,7 @@ async function main(jestArgs) {
   await ensureFfmpeg();
   const services = await ensureServices();
   const failedChecks = jestArgs.length ? [] : await runChecks();
-  await build();
+  await build({ checked: !jestArgs.length && !failedChecks.includes('types') });
   const result = await jest([...jestArgs, ...leaveOut(services.skip)]);
   for (const { name, why } of services.missing) console.log(`NOT RUN: tests that need ${name}: ${why}`);
   if (failedChecks.length) console.log(`Failed checks: ${failedChecks.join(', ')}`);
