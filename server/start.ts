@@ -9,6 +9,7 @@ import { messageOf } from './errors.ts';
 import { pruneEvents } from './events/events.ts';
 import { createFeed } from './events/feed.ts';
 import { createUploadHooks } from './hooks/index.ts';
+import { CONNECTIONS } from './http/connections.ts';
 import { createApp, createHealthApp } from './index.ts';
 import { pruneJobs } from './jobs/prune.ts';
 import { startWorker, type Worker, type WorkerOptions } from './jobs/worker.ts';
@@ -48,7 +49,7 @@ export async function startMillrace(ctx: Context): Promise<Millrace> {
     role === 'worker'
       ? createHealthApp(ctx, { readiness })
       : createApp(ctx, { uploads, feed, authenticate, readiness, remote });
-  const server = await listen(ctx, createServer(tolerant, app));
+  const server = await listen(ctx, createServer(CONNECTIONS, app));
   // What only one of the processes on this port does is done by the first.
   const alone = processNumber() === 0;
   const works = role !== 'server' && alone;
@@ -71,14 +72,6 @@ export async function startMillrace(ctx: Context): Promise<Millrace> {
     },
   };
 }
-
-/** No limit on the length of a request (a PATCH may take hours); silence is limited by the upload engine. */
-const tolerant = {
-  requestTimeout: 0,
-  headersTimeout: 30_000,
-  keepAliveTimeout: 70_000,
-  maxHeaderSize: 32 * 1024,
-};
 
 async function listen(ctx: Context, server: Server): Promise<Server> {
   const { host, port } = ctx.config;

@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DefaultHttpStack, Upload } from 'tus-js-client';
 import { blockOf } from './docs.ts';
-import { eventually, freePort, startServer, type TestServer } from './server.ts';
+import { freePort } from './ports.ts';
+import { eventually, startServer, type TestServer } from './server.ts';
 import { mediaIdOf } from './tus.ts';
 import { startCuttingProxy, type CuttingProxy } from './uploads/cutting-proxy.ts';
 import { seededRandom } from './uploads/random.ts';
@@ -119,7 +120,7 @@ describe.each<[string, Proxy]>([
       if (proxy.exitCode !== null) throw new Error(`${name} ended: ${String((await proxy).all)}`);
       return listens(ports.proxy);
     });
-  }, 120_000);
+  });
   afterAll(async () => {
     proxy?.kill('SIGTERM');
     await proxy;
@@ -154,7 +155,7 @@ describe.each<[string, Proxy]>([
     expect(url.startsWith(origin)).toBe(true);
     expect(cutting.cuts()).toBeGreaterThan(before);
     await expectWhole(mediaIdOf(url));
-  }, 120_000);
+  });
 
   it.each(BY_CURL)(
     'curl goes on where it was cut, over HTTP/2, by $protocol',
@@ -196,7 +197,7 @@ describe.each<[string, Proxy]>([
       const { url, resumptions } = await task({}, true);
       expect(resumptions).toBeGreaterThan(0);
       await expectWhole(mediaIdOf(url));
-    }, 120_000);
+    });
   else {
     it('a client of the IETF’s draft, which sees no 104, begins anew; what it left expires', async () => {
       const left = await leave();
@@ -211,7 +212,7 @@ describe.each<[string, Proxy]>([
       });
       expect(Number(headers.get('upload-offset'))).toBeLessThan(bytes.length);
       expect(Date.parse(headers.get('upload-expires') ?? '')).toBeGreaterThan(Date.now());
-    }, 120_000);
+    });
 
     it('with its Idempotency-Key it goes on with what it left', async () => {
       const key = { 'Idempotency-Key': 'the same file' };
@@ -219,7 +220,7 @@ describe.each<[string, Proxy]>([
       const { status, body } = await calmly(() => task(key));
       expect([status, JSON.parse(body)]).toEqual([201, { id: left.id }]);
       await expectWhole(left.id);
-    }, 120_000);
+    });
 
     /** A task whose connection broke; resolves with the upload it made. */
     async function leave(headers: Sent = {}): Promise<{ id: string }> {

@@ -1,11 +1,11 @@
 /** A real Millrace as a child process, for tests that look at it from outside. Needs `npm run build` first. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from './ports.ts';
+import { exitOf } from './program.ts';
 
 export const ADMIN_KEY = 'test-admin-key-0123456789';
 const MAIN = join(import.meta.dirname, '../dist/server/main.js');
@@ -58,7 +58,7 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
     const collect = (chunk: Buffer): void => void (printed += chunk.toString());
     own.stdout.on('data', collect);
     own.stderr.on('data', collect);
-    for (const deadline = Date.now() + 60_000; ;) {
+    for (const deadline = Date.now() + 150_000; ;) {
       if (own.exitCode !== null) throw new Error(`the server ended with ${own.exitCode}:\n${printed}`);
       const answer = await fetch(`${url}/livez`).catch(() => undefined);
       if (answer?.ok) return;
@@ -67,13 +67,8 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
     }
   }
 
-  async function end(signal: NodeJS.Signals): Promise<number | null> {
-    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
-    const exited = once(child, 'exit');
-    child.kill(signal);
-    await exited;
-    return child.exitCode;
-  }
+  const end = async (signal: NodeJS.Signals): Promise<number | null> =>
+    child ? exitOf(child, signal) : null;
 
   await start();
   return {
@@ -95,15 +90,6 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
       await rm(dataDir, { recursive: true, force: true });
     },
   };
-}
-
-/** A port nobody listens on right now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** Asks until `look` returns something; fails with what it saw last. For states that a server reaches in its own time. */

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from '../../test/server.ts';
+import { freePort } from '../../test/ports.ts';
 
 const KEY = 'bench-key-0123456789abcdef';
 const MAIN = join(import.meta.dirname, '../../dist/server/main.js');

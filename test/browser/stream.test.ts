@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import { execa } from 'execa';
 import type { Browser } from 'playwright-core';
-import { eventually, freePort, startServer, type TestServer } from '../server.ts';
+import { freePort } from '../ports.ts';
+import { eventually, startServer, type TestServer } from '../server.ts';
 import { ACCOUNT, startStandIn, TOKEN, type StandIn } from '../stand-ins/stream/server.ts';
 import { uploadBytes } from '../tus.ts';
 import { inChromium, launchChromium } from './chromium.ts';
@@ -32,7 +33,7 @@ inChromium('the watch page of a video at Stream', () => {
       ...{ PORT: String(port), PUBLIC_URL: origin, ENCODER: 'stream', STREAM_API_URL: standIn.url },
       ...{ STREAM_ACCOUNT_ID: ACCOUNT, STREAM_API_TOKEN: TOKEN, STREAM_WEBHOOK_SECRET: webhook.secret },
     });
-  }, 180_000);
+  });
 
   afterAll(async () => {
     await browser?.close();
@@ -46,12 +47,12 @@ inChromium('the watch page of a video at Stream', () => {
     await eventually(async () => {
       const media = (await (await server.fetch(`/api/media/${id}`)).json()) as { status: string };
       return media.status === 'ready';
-    }, 60_000);
+    });
     const { page, context, problems } = await openLoggedIn(browser, server, `/watch/${id}`);
-    await eventually(async () => ((await player(page))?.readyState ?? 0) >= 2, 60_000);
+    await eventually(async () => ((await player(page))?.readyState ?? 0) >= 2);
     await page.locator('media-play-button').first().click();
-    await eventually(async () => ((await player(page))?.currentTime ?? 0) > 0, 60_000);
-    await eventually(async () => (await player(page))?.ended, 60_000);
+    await eventually(async () => ((await player(page))?.currentTime ?? 0) > 0);
+    await eventually(async () => (await player(page))?.ended);
     expect(problems).toEqual([]);
     await context.close();
 
@@ -67,14 +68,14 @@ inChromium('the watch page of a video at Stream', () => {
     });
     await admin.page.goto(`${server.url}/watch/${id}`);
     await admin.page.getByText('It plays from Cloudflare Stream').waitFor();
-    await eventually(async () => ((await player(admin.page))?.readyState ?? 0) >= 2, 60_000);
+    await eventually(async () => ((await player(admin.page))?.readyState ?? 0) >= 2);
     const anybody = await browser.newPage();
     await anybody.goto(`${server.url}/watch/${id}`);
-    await eventually(async () => ((await player(anybody))?.readyState ?? 0) >= 2, 60_000);
+    await eventually(async () => ((await player(anybody))?.readyState ?? 0) >= 2);
     const seen = await anybody.locator('main').innerText();
     expect(seen).toContain('At Stream');
     expect(seen).not.toMatch(/encoded|not_media|Cloudflare/);
     await anybody.close();
     await admin.context.close();
-  }, 300_000);
+  });
 });

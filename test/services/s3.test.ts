@@ -9,5 +9,5 @@ describe('startS3', () => {
     const client = connectS3(one);
     await expect(client.send(new HeadBucketCommand({ Bucket: one.bucket }))).resolves.toBeDefined();
     client.destroy();
-  }, 180_000);
+  });
 });

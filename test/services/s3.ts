@@ -1,10 +1,9 @@
 /** A real, throw-away S3 server (Ceph RADOS Gateway) for a test run, or the one that TEST_S3_ENDPOINT names. */
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { execa } from 'execa';
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { newId } from '../../server/ids.ts';
+import { isFree } from '../ports.ts';
 import { oncePerRun } from './run.ts';
 
 export interface TestS3 {
@@ -89,16 +88,4 @@ async function freePorts(): Promise<number> {
     const tries = await Promise.all([0, 1, 20, 21, 22, 23].map((step) => isFree(base + step)));
     if (tries.every(Boolean)) return base;
   }
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const server = createServer();
-  const outcome = new Promise<boolean>((resolve) => {
-    server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => resolve(true));
-  });
-  const free = await outcome;
-  server.close();
-  if (free) await once(server, 'close');
-  return free;
 }

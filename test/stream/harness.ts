@@ -12,6 +12,7 @@ import type { Context } from '../../server/context.ts';
 import type { EncodeAttemptRow, MediaRow } from '../../db/schema.ts';
 import { transact } from '../../db/transaction.ts';
 import { createFeed } from '../../server/events/feed.ts';
+import { CONNECTIONS } from '../../server/http/connections.ts';
 import { newId } from '../../server/ids.ts';
 import { createApp } from '../../server/index.ts';
 import type { Task } from '../../server/jobs/job.ts';
@@ -23,7 +24,7 @@ import { DiskStorage } from '../../server/storage/disk.ts';
 import { sourceKey, type Storage } from '../../server/storage/storage.ts';
 import { createTasks } from '../../server/tasks.ts';
 import { openTestDatabase, type DialectName } from '../databases.ts';
-import { freePort } from '../server.ts';
+import { freePort } from '../ports.ts';
 import { ACCOUNT, startStandIn, TOKEN, type StandIn } from '../stand-ins/stream/server.ts';
 import type { WorldOptions } from '../stand-ins/stream/world.ts';
 
@@ -113,7 +114,7 @@ export async function openStreamApp(dialect: DialectName, options: StreamOptions
     uploads: { handle: (_req, res) => Promise.resolve(void res.end()) },
     ...{ feed, remote, authenticate: createAuthenticator(ctx), readiness: () => Promise.resolve([]) },
   });
-  const server = createServer(app).listen(port, '127.0.0.1');
+  const server = createServer(CONNECTIONS, app).listen(port, '127.0.0.1');
   await once(server, 'listening');
   const { key } = await createKey(db, { name: 'test', owner: 'me', scopes: ['admin'] });
   let running: { worker: Worker; courier: Courier } | undefined;

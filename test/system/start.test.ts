@@ -2,7 +2,8 @@
 import { connect, createServer, type Server } from 'node:net';
 import { once } from 'node:events';
 import { openTestDatabase, type TestDatabase } from '../databases.ts';
-import { eventually, freePort, startServer } from '../server.ts';
+import { freePort } from '../ports.ts';
+import { eventually, startServer } from '../server.ts';
 import { s3Environment, startS3 } from '../services/s3.ts';
 import { startFaultProxy, type FaultProxy } from '../uploads/fault-proxy.ts';
 
@@ -33,7 +34,7 @@ describe('on postgres', () => {
   beforeAll(async () => {
     database = await openTestDatabase('postgres', { migrated: false });
     url = new URL(database.url ?? '');
-  }, 120_000);
+  });
   afterAll(() => database?.close());
 
   it('waits for a database that comes up later', async () => {
@@ -48,7 +49,7 @@ describe('on postgres', () => {
     expect(server.output()).toContain('waiting for the database');
     await server.dispose();
     late.close();
-  }, 90_000);
+  });
 
   it('does not wait for a database that is there but refuses', async () => {
     const wrong = new URL(url);
@@ -56,13 +57,13 @@ describe('on postgres', () => {
     const said = await failure({ DATABASE_URL: wrong.href });
     expect(said).toMatch(/could not start: database "millrace_is_not_here" does not exist/);
     expect(said).not.toContain('waiting for');
-  }, 90_000);
+  });
 
   it('gives up, and says what it waited for', async () => {
     const nobody = `postgresql://x:y@127.0.0.1:${(await freePort()).toString()}/x`;
     const said = await failure({ DATABASE_URL: nobody, START_TIMEOUT: '1s' });
     expect(said).toMatch(/the database was not there for 1 s \(START_TIMEOUT\): connect ECONNREFUSED/);
-  }, 90_000);
+  });
 });
 
 describe('on s3', () => {
@@ -72,7 +73,7 @@ describe('on s3', () => {
     const s3 = s3Environment(await startS3());
     proxy = await startFaultProxy(s3['S3_ENDPOINT'] ?? '');
     env = { ...s3, S3_ENDPOINT: proxy.url };
-  }, 180_000);
+  });
   afterEach(() => {
     proxy.rule = () => 'pass';
   });

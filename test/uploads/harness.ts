@@ -18,6 +18,7 @@ import { finish } from '../../server/hooks/finish.ts';
 import { reject } from '../../server/hooks/reject.ts';
 import { expire } from '../../server/hooks/sweep.ts';
 import { terminate } from '../../server/hooks/terminate.ts';
+import { CONNECTIONS } from '../../server/http/connections.ts';
 import { openStorage } from '../../server/storage/index.ts';
 import { sourceKey, type Storage } from '../../server/storage/storage.ts';
 import {
@@ -148,8 +149,8 @@ export function useEngine(storage: StorageName = 'disk', options: EngineOptions 
 }
 
 async function listen(app: express.Express, port: number): Promise<Server> {
-  // As the real server has it; Node's 5 s may be over on a busy machine just when a client uses a connection again.
-  const server = createServer({ requestTimeout: 0, keepAliveTimeout: 70_000 }, app).listen(port, '127.0.0.1');
+  // Node's 5 s may be over on a busy machine just when a client uses a connection again.
+  const server = createServer(CONNECTIONS, app).listen(port, '127.0.0.1');
   await once(server, 'listening');
   return server;
 }

@@ -6,7 +6,8 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ProcessSettings } from './engine-process.ts';
 import type { Ground } from './harness.ts';
-import { freePort } from '../server.ts';
+import { exitOf } from '../program.ts';
+import { freePort } from '../ports.ts';
 
 export interface KillableEngine {
   url: string;
@@ -43,13 +44,8 @@ export async function startKillable(
     ]);
   }
 
-  async function end(signal: NodeJS.Signals): Promise<number | null> {
-    if (!child || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
-    const exited = once(child, 'exit');
-    child.kill(signal);
-    await exited;
-    return child.exitCode;
-  }
+  const end = async (signal: NodeJS.Signals): Promise<number | null> =>
+    child ? exitOf(child, signal) : null;
 
   await start();
   return {

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import type { z } from 'zod';
+import { CONNECTIONS } from '../../../server/http/connections.ts';
 import type { Faults } from './faults.ts';
 import { control } from './control.ts';
 import { play } from './playback.ts';
@@ -35,7 +36,7 @@ export interface Call {
 
 export async function startStandIn(options: WorldOptions & { port?: number } = {}): Promise<StandIn> {
   const world = new World(options);
-  const server = createServer((req, res) => {
+  const server = createServer(CONNECTIONS, (req, res) => {
     handle(world, req, res).catch((error: unknown) => {
       world.violations.push(`the stand-in failed: ${String(error)}`);
       if (!res.headersSent) fail(res, 500, 10_000, 'stand-in');
