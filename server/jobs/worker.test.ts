@@ -161,7 +161,7 @@ describe.each(DIALECTS)('a worker on %s', (dialect) => {
 
   it('keeps a long job by heartbeats', async () => {
     const { task, started } = endless();
-    work({ do: task }, { leaseMs: 300 });
+    work({ do: task }, { leaseMs: 3_000 });
     await add('a');
     await started;
     const { leaseUntil, leaseToken } = await row('a');
@@ -176,7 +176,7 @@ describe.each(DIALECTS)('a worker on %s', (dialect) => {
   it('takes over from a worker that died', async () => {
     await add('a');
     await queue.claim(db, { worker: 'dead', tasks: ['do'], leaseMs: 1 });
-    work({ do: () => Promise.resolve() }, { leaseMs: 300 });
+    work({ do: () => Promise.resolve() }, { leaseMs: 3_000 });
     await until('a', 'succeeded');
     expect((await row('a')).attempts).toBe(2);
   });

@@ -51,6 +51,19 @@ inChromium('the upload page', () => {
 
   const newest = async (): Promise<Media | undefined> => (await list())[0];
 
+  /** A page whose upload of the large film goes on slowly, until `network` says otherwise, and has come past `offset`. */
+  async function openSlowly(offset: number) {
+    const opened = await openLoggedIn(browser, server);
+    const network = await openNetwork(opened.page);
+    await network({ bytesPerSecond: 200_000 });
+    await pick(opened.page, large);
+    const media = await eventually(async () => {
+      const found = await newest();
+      return found?.status === 'uploading' && found.upload.offset > offset && found;
+    });
+    return { ...opened, network, media };
+  }
+
   it('uploads a film, shows its progress, and plays it to the end', async () => {
     const { page, context, problems } = await openLoggedIn(browser, server);
     expect(new URL(page.url()).search).toBe(''); // the key is out of the address
@@ -77,7 +90,7 @@ inChromium('the upload page', () => {
     expect(await page.locator('.told').count()).toBe(0);
     expect(problems).toEqual([]);
     await context.close();
-  }, 300_000);
+  });
 
   it('says why a file could not be made playable', async () => {
     const text = join(folder.path, 'notes.txt');
@@ -93,17 +106,10 @@ inChromium('the upload page', () => {
     await row.getByRole('button', { name: 'Try again' }).waitFor();
     expect(problems).toEqual([]);
     await context.close();
-  }, 300_000);
+  });
 
   it('cancels on the server too', async () => {
-    const { page, context, problems } = await openLoggedIn(browser, server);
-    const network = await openNetwork(page);
-    await network({ bytesPerSecond: 200_000 });
-    await pick(page, large);
-    const media = await eventually(async () => {
-      const found = await newest();
-      return found?.status === 'uploading' && found.upload.offset > 0 && found;
-    });
+    const { page, context, problems, media } = await openSlowly(0);
     await page.locator('.row', { hasText: 'large' }).getByRole('button', { name: 'Cancel' }).click();
     await eventually(async () => (await list()).find(({ id }) => id === media.id)?.status === 'cancelled');
     const head = await server.fetch(`/files/${media.id}`, {
@@ -115,17 +121,10 @@ inChromium('the upload page', () => {
     expect(await storedNames(context)).toEqual([]);
     expect(problems).toEqual([]);
     await context.close();
-  }, 300_000);
+  });
 
   it('goes on after a reload in the middle, from the byte where it stopped', async () => {
-    const { page, context } = await openLoggedIn(browser, server);
-    const network = await openNetwork(page);
-    await network({ bytesPerSecond: 200_000 });
-    await pick(page, large);
-    const before = await eventually(async () => {
-      const found = await newest();
-      return found?.status === 'uploading' && found.upload.offset > 400_000 && found;
-    });
+    const { page, context, network, media: before } = await openSlowly(400_000);
     const count = (await list()).length;
     await page.reload();
     const banner = page.locator('.resume', { hasText: 'Resume this upload?' });
@@ -149,17 +148,10 @@ inChromium('the upload page', () => {
       .waitFor();
     await banner.waitFor({ state: 'detached' });
     await context.close();
-  }, 300_000);
+  });
 
   it('keeps the stored upload through server errors, and drops it when it is gone', async () => {
-    const { page, context } = await openLoggedIn(browser, server);
-    const network = await openNetwork(page);
-    await network({ bytesPerSecond: 200_000 });
-    await pick(page, large);
-    const media = await eventually(async () => {
-      const found = await newest();
-      return found?.status === 'uploading' && found.upload.offset > 100_000 && found;
-    });
+    const { page, context, media } = await openSlowly(100_000);
     await page.reload();
     const banner = page.locator('.resume');
     await banner.waitFor();
@@ -185,34 +177,20 @@ inChromium('the upload page', () => {
     expect(created).toBe(0);
     await eventually(async () => (await stored()) === 0);
     await context.close();
-  }, 300_000);
+  });
 
   it('waits while offline and goes on when the network is back', async () => {
-    const { page, context } = await openLoggedIn(browser, server);
-    const network = await openNetwork(page);
-    await network({ bytesPerSecond: 200_000 });
-    await pick(page, large);
-    const media = await eventually(async () => {
-      const found = await newest();
-      return found?.status === 'uploading' && found.upload.offset > 100_000 && found;
-    });
+    const { page, context, network, media } = await openSlowly(100_000);
     await network({ offline: true });
     const row = page.locator('.row', { hasText: 'large' }).first();
     await row.locator('.badge', { hasText: 'Waiting for the connection' }).waitFor();
     await network({});
     await eventually(async () => (await list()).find(({ id }) => id === media.id)?.status !== 'uploading');
     await context.close();
-  }, 300_000);
+  });
 
   it('takes the same file again when the browser did not keep it, and no other', async () => {
-    const { page, context } = await openLoggedIn(browser, server);
-    const network = await openNetwork(page);
-    await network({ bytesPerSecond: 200_000 });
-    await pick(page, large);
-    const media = await eventually(async () => {
-      const found = await newest();
-      return found?.status === 'uploading' && found.upload.offset > 100_000 && found;
-    });
+    const { page, context, media } = await openSlowly(100_000);
     await page.getByRole('button', { name: 'Pause' }).click();
     await page.locator('.row .badge', { hasText: 'Paused' }).waitFor();
     // What a larger file leaves behind: its address, but not its bytes.
@@ -230,7 +208,7 @@ inChromium('the upload page', () => {
     await eventually(async () => (await list()).find(({ id }) => id === media.id)?.status === 'ready');
     expect(await storedNames(later)).toEqual([]);
     await later.close();
-  }, 300_000);
+  });
 
   it('makes one media when the answer to its creation is lost', async () => {
     const { page, context } = await openLoggedIn(browser, server);
@@ -251,5 +229,5 @@ inChromium('the upload page', () => {
     expect((await list()).length).toBe(count + 1);
     expect(media.upload.offset).toBe(media.upload.length);
     await context.close();
-  }, 300_000);
+  });
 });

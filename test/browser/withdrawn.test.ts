@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { makeMedia } from '../media.ts';
 import { eventually, startServer, type TestServer } from '../server.ts';
-import { begin, renditions } from '../system/sending.ts';
+import { begin, renditions, trickle } from '../system/sending.ts';
 import { inChromium, launchChromium } from './chromium.ts';
 import { openLoggedIn, player } from './page.ts';
 
@@ -40,13 +40,16 @@ inChromium('an output that is withdrawn while somebody watches it', () => {
     async (who) => {
       const sending = await begin([server], bytes, { watchWhileUploading: 'true' });
       await sending.to(0.85);
-      await eventually(async () => renditions(server, sending.id), 60_000);
-      const { page, context, problems } = await openLoggedIn(browser, server, '/', /\b40[14]\b/);
-      if (who === 'anybody') await context.clearCookies();
-      await page.goto(`${server.url}/watch/${sending.id}`);
-      await eventually(async () => ((await player(page))?.readyState ?? 0) >= 2, 60_000);
+      await eventually(async () => renditions(server, sending.id));
+      const { page, context, problems } = await trickle(sending, async () => {
+        const opened = await openLoggedIn(browser, server, '/', /\b40[14]\b/);
+        if (who === 'anybody') await opened.context.clearCookies();
+        await opened.page.goto(`${server.url}/watch/${sending.id}`);
+        await eventually(async () => ((await player(opened.page))?.readyState ?? 0) >= 2);
+        return opened;
+      });
       // Nothing comes any more, so what there is of it is withdrawn; the page has no more than it has loaded.
-      await eventually(async () => (await renditions(server, sending.id)) === undefined, 60_000);
+      await eventually(async () => (await renditions(server, sending.id)) === undefined);
       await page.evaluate(`{
         const video = document.querySelector('video');
         video.muted = true;
@@ -60,13 +63,13 @@ inChromium('an output that is withdrawn while somebody watches it', () => {
 
       await sending.to(1);
       await page.getByText('It goes on by itself').waitFor({ state: 'detached', timeout: 120_000 });
-      await eventually(async () => ((await player(page))?.readyState ?? 0) >= 2, 60_000);
+      await eventually(async () => ((await player(page))?.readyState ?? 0) >= 2);
       const { currentTime: after } = (await player(page))!;
       expect(after).toBeGreaterThanOrEqual(before - 0.5);
       const { currentTime: end } = await eventually(async () => {
         const at = await player(page);
         return at?.ended && at;
-      }, 120_000);
+      });
       expect(Math.abs(end - SECONDS)).toBeLessThan(0.3);
       expect(
         await page.locator('video').evaluate((video: { playbackRate: number }) => video.playbackRate),

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { makeMedia } from '../media.ts';
 import { eventually, startServer, type TestServer } from '../server.ts';
 import { getMedia, settled } from './flow.ts';
-import { begin, expectWhole, jobsOf, playable, renditions, segmentsAt } from './sending.ts';
+import { begin, expectWhole, jobsOf, playable, renditions, segmentsAt, terminate } from './sending.ts';
 
 const ENV = {
   ...{ EARLY_MIN_SIZE: '2MB', LADDER: '144', X264_PRESET: 'ultrafast', STORYBOARD: 'false', DISK_FLOOR: '0' },
@@ -109,12 +109,7 @@ it('leaves nothing of an upload that is terminated', async () => {
   const sending = await begin([server], files['fragmented.mp4']!, { watchWhileUploading: 'true' });
   await sending.to(0.85);
   await eventually(async () => renditions(server, sending.id));
-  const answer = await server.fetch(`/files/${sending.id}`, {
-    method: 'DELETE',
-    headers: { 'tus-resumable': '1.0.0' },
-  });
-  expect(answer.status).toBe(204);
-  await eventually(async () => (await jobsOf(server, sending.id)).discard === 'succeeded');
+  await terminate(server, sending.id);
   expect(await stored(sending.id)).toEqual([]);
   expect(await jobsOf(server, sending.id)).toMatchObject({ early: 'cancelled' });
   expect(await getMedia(server, sending.id)).toMatchObject({

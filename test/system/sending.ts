@@ -1,6 +1,7 @@
 /** Uploads that stop on their way, and what viewers see of them meanwhile. */
 import { execa } from 'execa';
 import HLS from 'hls-parser';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeErrors } from '../media.ts';
 import { eventually, type TestServer } from '../server.ts';
 import { create, mediaIdOf, metadata } from '../tus.ts';
@@ -61,11 +62,28 @@ export async function begin(
   };
 }
 
+/** Sends little by little while the work goes on: a busy machine may need long for it, and silence would end what is early. */
+export async function trickle<T>(sending: Sending, work: () => Promise<T>): Promise<T> {
+  let working = true;
+  const send = async (): Promise<void> => {
+    for (let part = 0.85; working; await sleep(200)) await sending.to((part += (0.95 - part) / 1_000));
+  };
+  const [done] = await Promise.all([work().finally(() => (working = false)), send()]);
+  return done;
+}
+
 /** Statuses of a media's jobs, by their tasks. */
 export async function jobsOf(server: TestServer, id: string): Promise<Record<string, string>> {
   const answer = await server.fetch(`/api/jobs?media=${id}&limit=100`);
   const { items } = (await answer.json()) as { items: { task: string; status: string }[] };
   return Object.fromEntries(items.map(({ task, status }) => [task, status]));
+}
+
+/** Ends the upload as a client does that wants it no more, and waits until what there was of it is gone. */
+export async function terminate(server: TestServer, id: string): Promise<void> {
+  const headers = { 'tus-resumable': '1.0.0' };
+  expect((await server.fetch(`/files/${id}`, { method: 'DELETE', headers })).status).toBe(204);
+  await eventually(async () => (await jobsOf(server, id)).discard === 'succeeded');
 }
 
 /** Addresses of the renditions that can be watched now, the first picture and its sounds. */

@@ -53,7 +53,7 @@ describe.each(DIALECTS)('two servers on one %s', (dialect) => {
     ground = await openGround(dialect);
     one = await startEngine(ground);
     two = await startEngine(ground, { ownConnection: dialect === 'postgres' });
-  }, 60_000);
+  });
   afterAll(async () => {
     await one.close();
     await two.close();
@@ -85,11 +85,11 @@ describe.each(DIALECTS)('two servers on one %s', (dialect) => {
     // Lapses before the first commit of a silent body is due, and is never renewed.
     const paused = await startEngine(ground, { uploads: { leaseMs: 800, pollMs: 1_000_000 } });
     const { url, id } = await createUpload(paused, bytes.length);
-    await patch(url, 0, bytes.subarray(0, 4 * MiB));
+    const there = url.replace(paused.url, one.url);
+    expect((await patch(there, 0, bytes.subarray(0, 4 * MiB))).status).toBe(204);
     const socket = await stall(paused.port, id, 4 * MiB, bytes.subarray(4 * MiB, 5 * MiB));
     const answered = once(socket, 'data');
     await arrived(ground, id, 5 * MiB);
-    const there = url.replace(paused.url, one.url);
     expect(offsetOf(await tus('HEAD', there))).toBe(4 * MiB);
     expect((await patch(there, 4 * MiB, bytes.subarray(4 * MiB, 30 * MiB))).status).toBe(204);
     socket.write(Buffer.alloc(MiB, 'other bytes'));
@@ -135,7 +135,7 @@ describe('a client on a bad network, a server that is killed', () => {
     ground = await openGround('sqlite');
     engine = await startKillable(ground);
     proxy = await startCuttingProxy(() => engine.port, random, { min: 500_000, max: 20 * MiB });
-  }, 60_000);
+  });
   afterAll(async () => {
     await proxy.close();
     await engine.close();
@@ -159,7 +159,7 @@ describe('a client on a bad network, a server that is killed', () => {
     expect(kills).toBe(4);
     expect(await watcher.digest(id)).toBe(sha256(bytes));
     expect((await watcher.media(id)).status).toBe('processing');
-  }, 120_000);
+  });
 
   it('tus-js-client uploads through cuts and a kill in the middle of a PATCH', async () => {
     let crashed: Promise<void> | undefined;
@@ -183,7 +183,7 @@ describe('a client on a bad network, a server that is killed', () => {
     expect(crashed).toBeDefined();
     const id = url.split('/').at(-1) ?? '';
     expect(await watcher.digest(id)).toBe(sha256(bytes));
-  }, 120_000);
+  });
 
   it('SIGTERM in the middle of a PATCH loses nothing that arrived', async () => {
     const { id } = await createUpload(engine, bytes.length);
@@ -205,7 +205,7 @@ describe('a client on a bad network, a server that is killed', () => {
  */
 async function resume(url: string, options: { pieces: () => number; slow?: boolean }): Promise<void> {
   let acknowledged = 0;
-  for (const deadline = Date.now() + 90_000; Date.now() < deadline;) {
+  for (const deadline = Date.now() + 240_000; Date.now() < deadline;) {
     const head = await attempt(() => tus('HEAD', url));
     if (head?.status !== 200) {
       expect([undefined, 423, 503]).toContain(head?.status);
