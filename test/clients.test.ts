@@ -18,7 +18,7 @@ beforeAll(async () => {
   await mkdir(join(ROOT, 'node_modules/.cache'), { recursive: true });
   folder = await mkdtemp(join(ROOT, 'node_modules/.cache/clients-'));
   await writeFile(join(folder, 'holiday.mp4'), bytes);
-}, 60_000);
+});
 afterAll(async () => {
   await server?.dispose();
   if (folder) await rm(folder, { recursive: true });

@@ -48,7 +48,7 @@ inChromium('the admin and login pages', () => {
     expect(problems).toEqual([]);
     await upload.context.close();
     await context.close();
-  }, 300_000);
+  });
 
   it('keeps filters in the address', async () => {
     const { page, context } = await openLoggedIn(browser, server, '/admin?status=ready');
@@ -92,7 +92,7 @@ inChromium('the admin and login pages', () => {
     await editor.waitForURL(/\/login/);
     await editor.context().close();
     await context.close();
-  }, 300_000);
+  });
 
   it('logs out', async () => {
     const { page, context } = await openLoggedIn(browser, server);

@@ -61,7 +61,7 @@ inChromium('a film in H.264 and AV1', () => {
 
   it('goes on in the codec in which it began', async () => {
     const id = await uploadFile(server, await makeFilm(join(dir, 'film.mp4'), SECONDS));
-    await eventually(async () => (await read(id)).status === 'ready', 120_000);
+    await eventually(async () => (await read(id)).status === 'ready');
 
     const { page, context, problems } = await openLoggedIn(browser, server, `/watch/${id}`);
     const early = picturesOf(page);
@@ -72,14 +72,14 @@ inChromium('a film in H.264 and AV1', () => {
     const codecs = await eventually(async () => {
       const found = codecsOf(await read(id));
       return found.length > 1 && found;
-    }, 120_000);
+    });
     expect(codecs).toEqual([expect.stringMatching(/^avc1/), expect.stringMatching(/^av01\.0\.\d\dM\.08$/)]);
     const supported = (codec: string): Promise<boolean> =>
       page.evaluate(`MediaSource.isTypeSupported('video/mp4; codecs="${codec}"')`);
     expect(await Promise.all(codecs.map(supported))).toEqual([true, true]);
 
     await page.evaluate("document.querySelector('video').currentTime = 17");
-    await eventually(async () => (await player(page))?.ended, 120_000);
+    await eventually(async () => (await player(page))?.ended);
     expect(await watched()).toMatchObject({ emptied: 0, heights: [180] });
     expect([...early]).toEqual(['v180']);
     expect(problems).toEqual([]);
@@ -89,7 +89,7 @@ inChromium('a film in H.264 and AV1', () => {
     const late = picturesOf(later.page);
     await later.page.reload();
     await play(later.page);
-    await eventually(async () => ((await player(later.page))?.currentTime ?? 0) > 1, 60_000);
+    await eventually(async () => ((await player(later.page))?.currentTime ?? 0) > 1);
     expect([...late]).toEqual(['v180-av1']);
     expect(later.problems).toEqual([]);
     await later.context.close();

@@ -70,7 +70,7 @@ inChromium('what a media has beside its stream', () => {
     await page.locator('.downloads').getByText('Sound').waitFor();
     expect(problems).toEqual([]);
     await context.close();
-  }, 300_000);
+  });
 
   it('shows subtitles when they are said', async () => {
     const { page, context, problems } = await openLoggedIn(browser, server);
@@ -119,7 +119,7 @@ inChromium('what a media has beside its stream', () => {
     }
     expect(problems).toEqual([]);
     await context.close();
-  }, 300_000);
+  });
 
   it('draws the waveform of a sound, which seeks', async () => {
     const { page, context, problems } = await openLoggedIn(browser, server);
@@ -139,5 +139,5 @@ inChromium('what a media has beside its stream', () => {
     );
     expect(problems).toEqual([]);
     await context.close();
-  }, 300_000);
+  });
 });

@@ -25,7 +25,7 @@ inChromium('Uppy', () => {
       launchChromium(),
       makeFilm(join(folder.path, 'holiday.mp4'), 2, 7_000_000),
     ]);
-  }, 60_000);
+  });
   afterAll(async () => {
     await browser?.close();
     await folder?.dispose();

@@ -56,7 +56,7 @@ inChromium('the watch page', () => {
     await eventually(async () => (await player(page))?.ended);
     expect(problems).toEqual([]);
     await context.close();
-  }, 300_000);
+  });
 
   it('switches between the source’s own picture and a rung below it without a gap', async () => {
     const file = await makeMedia('kept.mp4', [
@@ -89,7 +89,7 @@ inChromium('the watch page', () => {
       [0, [180, 120, 180, 120]],
     ] as const) {
       await choose(index);
-      await eventually(async () => (await watched()).heights.length >= heights.length, 60_000);
+      await eventually(async () => (await watched()).heights.length >= heights.length);
       expect((await watched()).heights).toEqual(heights);
     }
     expect(await watched()).toMatchObject({ back: 0, emptied: 0 });
@@ -99,7 +99,7 @@ inChromium('the watch page', () => {
     expect(new Set(outputs.values()).size).toBe(2);
     expect(problems).toEqual([]);
     await context.close();
-  }, 300_000);
+  });
 
   it('is for its owner, until it is shared', async () => {
     const { page, context } = await openLoggedIn(browser, server, '/admin');
@@ -124,5 +124,5 @@ inChromium('the watch page', () => {
     await page.getByText('There is nothing here').waitFor();
     await guest.context().close();
     await context.close();
-  }, 300_000);
+  });
 });

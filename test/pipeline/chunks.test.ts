@@ -21,7 +21,7 @@ let file: string;
 let bench: Bench;
 beforeAll(async () => {
   file = await makeMedia('long.mp4', SOURCE);
-}, 60_000);
+});
 afterAll(() => rm(dirname(file), { recursive: true }));
 afterEach(() => bench.close());
 
@@ -71,7 +71,7 @@ it('have the frames, key frames and time stamps of one encode', async () => {
   expect(tasks.filter((task) => task === 'join')).toHaveLength(1);
   expect(Object.keys(parts.packets)).toEqual(Object.keys(whole.packets));
   for (const [name, list] of Object.entries(whole.packets)) expect(parts.packets[name]).toEqual(list);
-}, 120_000);
+});
 
 it('know the key frames that decoders would begin with', async () => {
   await open(12);
@@ -111,7 +111,7 @@ it('are encoded in one piece when the parts do not fit together', async () => {
     'succeeded',
   ]);
   await checkHls((await bench.stream(id)).root);
-}, 120_000);
+});
 
 it('play from the first part on, in order, up to the first that is missing', async () => {
   await open(12);
@@ -123,4 +123,4 @@ it('play from the first part on, in order, up to the first that is missing', asy
   const [output] = await hlsOutputs(bench.ctx.db, id);
   expect(output?.details.state).toBe('growing');
   expect((await bench.media(id)).status).toBe('playable');
-}, 120_000);
+});

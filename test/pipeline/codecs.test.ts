@@ -71,7 +71,7 @@ it('are added to a media that is ready, alike in all but the codec', async () =>
       expect.stringMatching(/^av01\.0\.\d\dM\.08$/),
     ]),
   );
-}, 300_000);
+});
 
 it('keep to the ceiling of their rung where a still picture goes over into a wild one', async () => {
   const wild = await makeMedia('wild.mkv', [
@@ -102,7 +102,7 @@ it('keep to the ceiling of their rung where a still picture goes over into a wil
     expect([name, bandwidth <= most * 1.1 || { bandwidth, most }]).toEqual([name, true]);
   }
   await rm(dirname(wild), { recursive: true });
-}, 300_000);
+});
 
 it('can be cancelled and wanted again, and the media stays ready', async () => {
   const { db, config } = bench.ctx;
@@ -120,7 +120,7 @@ it('can be cancelled and wanted again, and the media stays ready', async () => {
   await bench.drain();
   expect([await statusOf(id), (await row()).status]).toEqual(['ready', 'succeeded']);
   expect((await bench.outputs(id)).map(({ kind }) => kind)).toContain('hevc');
-}, 300_000);
+});
 
 it('are refused at the start by an FFmpeg that lacks an encoder', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'millrace-lacking-'));

@@ -261,7 +261,7 @@ describe('what is carried along', () => {
       ...[...sound, '-attach', svg, '-metadata:s:t', 'mimetype=image/svg+xml'],
     ]);
     expect(await trap.endOf(drawing)).toBe('ready');
-  }, 300_000);
+  });
 
   it('thousands of chapters and a megabyte of tags', async () => {
     const list = join(trap.dir, 'chapters.txt');

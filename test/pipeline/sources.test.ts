@@ -209,7 +209,7 @@ describe.each(MADE)('%s', (_, name, args, expected) => {
     } finally {
       await rm(dirname(file), { recursive: true });
     }
-  }, 300_000);
+  });
 });
 
 for (const file of realMedia())
@@ -242,7 +242,7 @@ describe('a portrait video that lies on its side', () => {
       expect(top.channels.map((c) => Math.round(c.mean / 255))).toEqual([1, 0, 0]);
     }
     await Promise.all([file, still].map((f) => rm(dirname(f), { recursive: true })));
-  }, 300_000);
+  });
 });
 
 describe('a call whose picture changes its size on the way', () => {
@@ -261,7 +261,7 @@ describe('a call whose picture changes its size on the way', () => {
       ['v144', 150],
     ]);
     await Promise.all(files.map((f) => rm(dirname(f), { recursive: true })));
-  }, 300_000);
+  });
 });
 
 describe('a sound with a cover', () => {
@@ -293,7 +293,7 @@ describe('a sound with a cover', () => {
     expect(await tiny.metadata()).toMatchObject({ format: 'webp', width: 24, height: 12 });
     expect((await readFile(bench.storage.pathOf(`${poster.prefix}poster.webp`))).length).toBeGreaterThan(0);
     await Promise.all([cover, file].map((f) => rm(dirname(f), { recursive: true })));
-  }, 300_000);
+  });
 });
 
 describe('a clapperboard', () => {
@@ -316,5 +316,5 @@ describe('a clapperboard', () => {
     expect(seen).toBeCloseTo(12, 1);
     expect(Math.abs(seen - heard)).toBeLessThan(0.03);
     await rm(dirname(file), { recursive: true });
-  }, 300_000);
+  });
 });

@@ -57,5 +57,5 @@ describe.each(DIALECTS)('workers in several processes on %s', (dialect) => {
     const attempts = await database.db.selectFrom('job').select(['attempts', 'errorCode']).execute();
     expect(attempts.every((job) => job.attempts === 1 || job.errorCode === 'worker_lost')).toBe(true);
     expect(await Promise.all(survivors.map((child) => exitOf(child, 'SIGTERM')))).toEqual([0, 0]);
-  }, 120_000);
+  });
 });

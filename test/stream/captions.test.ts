@@ -13,7 +13,7 @@ describe('a video at Stream', () => {
     app = await openStreamApp('sqlite');
     const { db, storage } = app.ctx;
     const id = await app.upload(Buffer.from('a film'));
-    await eventually(async () => (await app.media(id)).status === 'ready', 20_000);
+    await eventually(async () => (await app.media(id)).status === 'ready');
 
     const answer = await fetch(`${app.url}/api/media/${id}`, { headers: app.headers });
     const { playback } = (await answer.json()) as { playback: { hls: string; poster: string } };
@@ -41,7 +41,7 @@ describe('a video at Stream', () => {
       .execute();
     const [media, attempt] = [await app.media(id), await app.attempt(id)];
     await transact(db, (trx) => addCaptions(trx, media, attempt));
-    await eventually(async () => video!.captions.en !== undefined, 20_000);
+    await eventually(async () => video!.captions.en !== undefined);
     expect(video!.captions).toEqual({ en: 'WEBVTT\n\n2\n' });
   });
 });

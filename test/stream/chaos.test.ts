@@ -7,4 +7,4 @@ it('every upload ends in the truth with one video, through faults and kills', as
   expect(report.wrong).toEqual([]);
   expect(report).toMatchObject({ uploads: 30, live: 30 });
   expect(report.ready + report.failed).toBe(30);
-}, 300_000);
+});

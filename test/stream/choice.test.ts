@@ -37,11 +37,11 @@ describe('the encoder of an upload', () => {
     expect(await chosen('Stream')).toEqual([400, 'encoder_not_allowed']);
     const refused = await upload('vhs');
     expect(((await refused.json()) as { detail: string }).detail).toContain('ffmpeg, stream');
-  }, 120_000);
+  });
 
   it('means nothing where there is no choice', async () => {
     server = await startServer();
     expect(await chosen('stream')).toBe('ffmpeg');
     expect(await chosen('vhs')).toBe('ffmpeg');
-  }, 120_000);
+  });
 });

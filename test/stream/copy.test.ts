@@ -14,7 +14,7 @@ describe.each(DIALECTS)('copying to Stream on %s', (dialect) => {
     eventually(async () => {
       const media = await app.media(id);
       return media.status === status && media;
-    }, 20_000);
+    });
   afterEach(() => app.close());
 
   it('makes one video of an upload, playable first and then ready', async () => {

@@ -19,11 +19,11 @@ describe.each(DIALECTS)('what is seen of a video, on %s', (dialect) => {
   async function submitted(options: StreamOptions = {}): Promise<{ id: string; video: Video }> {
     app = await openStreamApp(dialect, { ...options, world: { stepMs: null, ...options.world } });
     const id = await app.upload(randomBytes(1_000));
-    await eventually(async () => (await app.attempt(id)).state === 'working', 20_000);
+    await eventually(async () => (await app.attempt(id)).state === 'working');
     return { id, video: app.standIn.world.live[0]! };
   }
   const reaches = (id: string, status: string) =>
-    eventually(async () => (await app.media(id)).status === status, 20_000);
+    eventually(async () => (await app.media(id)).status === status);
   const tell = (video: Video) =>
     app.standIn.world.send(video, JSON.stringify(show(video, app.standIn.world.origin)));
   const statuses = async (id: string) =>
@@ -84,10 +84,10 @@ describe.each(DIALECTS)('what is seen of a video, on %s', (dialect) => {
     const { id, video } = await submitted({ env: SLOW });
     const { world } = app.standIn;
     world.move(video.uid, 'error', 0, { errorCode: 'ERR_FETCH_ORIGIN_ERROR' });
-    const second = await eventually(async () => world.live.find(({ uid }) => uid !== video.uid), 20_000);
-    await eventually(async () => video.deleted, 20_000);
+    const second = await eventually(async () => world.live.find(({ uid }) => uid !== video.uid));
+    await eventually(async () => video.deleted);
     expect(second.input).not.toBe(video.input);
-    await eventually(async () => (await app.attempt(id)).videoId === second.uid, 20_000);
+    await eventually(async () => (await app.attempt(id)).videoId === second.uid);
     world.move(second.uid, 'error', 0, { errorCode: 'ERR_FETCH_ORIGIN_ERROR' });
     await reaches(id, 'failed');
     expect(world.live).toEqual([second]);
@@ -101,7 +101,7 @@ describe.each(DIALECTS)('what is seen of a video, on %s', (dialect) => {
     Object.assign(extra, { uid: 'e'.repeat(32) });
     world.videos.set(extra.uid, extra);
     await tell(extra);
-    await eventually(async () => extra.deleted, 20_000);
+    await eventually(async () => extra.deleted);
     expect((await app.attempt(id)).videoId).toBe(video.uid);
     expect(video.deleted).toBe(false);
   });
@@ -131,7 +131,7 @@ describe.each(DIALECTS)('what is seen of a video, on %s', (dialect) => {
     const { id, video } = await submitted({ env: SLOW });
     const media = await app.media(id);
     await transact(app.ctx.db, (trx) => deleteMedia(trx, media));
-    await eventually(async () => video.deleted, 20_000);
+    await eventually(async () => video.deleted);
     await eventually(
       async () => (await app.ctx.db.selectFrom('encodeAttempt').selectAll().execute()).length === 0,
       20_000,

@@ -22,7 +22,7 @@ describe('pushing to Stream', () => {
     eventually(async () => {
       await hurry();
       return (await app.media(id)).status === 'ready';
-    }, 25_000);
+    });
   const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
 
   it('sends a file in chunks that Stream takes, and polls', async () => {
@@ -48,7 +48,7 @@ describe('pushing to Stream', () => {
       return (
         (await app.attempt(id)).percent >= 0 && world.calls.filter((c) => c.startsWith('tus HEAD')).length > 0
       );
-    }, 20_000);
+    });
     world.faults.hangUp = 0;
     await ready(id);
     expect(world.live).toHaveLength(1);
@@ -66,7 +66,7 @@ describe('pushing to Stream', () => {
     await eventually(async () => {
       await hurry();
       return world.live.length === 1;
-    }, 20_000);
+    });
     expect(world.live[0]?.uid).toBe((await app.attempt(id)).videoId);
     expect(world.live[0]?.sha256).toBe(sha256(bytes));
   });
@@ -79,7 +79,7 @@ describe('pushing to Stream', () => {
     const id = await app.upload(Buffer.from('x'));
     await app.ctx.storage.delete((await app.media(id)).sourceKey!);
     app.start();
-    await eventually(async () => (await app.media(id)).status === 'failed', 20_000);
+    await eventually(async () => (await app.media(id)).status === 'failed');
     expect(await app.media(id)).toMatchObject({ errorCode: 'source_missing' });
   });
 });

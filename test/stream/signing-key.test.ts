@@ -27,7 +27,7 @@ describe('a Stream signing key', () => {
       });
       const { world } = app.standIn;
       const id = await app.upload(Buffer.from('a film'));
-      await eventually(async () => (await app.media(id)).status === 'ready', 20_000);
+      await eventually(async () => (await app.media(id)).status === 'ready');
       const media = await fetch(`${app.url}/api/media/${id}`, { headers: app.headers });
       const { playback } = (await media.json()) as { playback: { hls: string } };
       const redirect = await fetch(playback.hls, { redirect: 'manual' });

@@ -29,7 +29,7 @@ describe.each(['disk', 's3'] as const)('a source on %s', (driver) => {
     id = await app.upload(bytes);
     const attempt = await app.attempt(id);
     address = `${app.url}/source/${sourceToken(app.remote.sourceKeys, attempt.id, DAY)}`;
-  }, 180_000);
+  });
   afterAll(async () => {
     await app.close();
     storage?.close();
@@ -74,7 +74,7 @@ describe.each(['disk', 's3'] as const)('a source on %s', (driver) => {
 
   it('is closed when the attempt has ended', async () => {
     app.start();
-    await eventually(async () => (await app.media(id)).status === 'ready', 20_000);
+    await eventually(async () => (await app.media(id)).status === 'ready');
     expect(app.standIn.world.live[0]?.fetches[0]).toBe('HEAD 200');
     const answer = await get();
     expect([answer.status, ((await answer.json()) as { code: string }).code]).toEqual([

@@ -14,7 +14,7 @@ let clip: Buffer;
 beforeAll(async () => {
   server = await startServer({ UPLOAD_MAX_SIZE: '50MB', MAX_DURATION: '60s' });
   clip = await readAndDelete(await makeClip(2));
-}, 300_000);
+});
 afterAll(() => server?.dispose());
 
 describe('files that are no media', () => {
@@ -40,13 +40,13 @@ describe('files that are no media', () => {
       });
       expect(media.error?.message).toMatch(/^[A-Z].{15,}\.$/s);
     }
-  }, 300_000);
+  });
 
   it('a sound that is too long fails before it is encoded', async () => {
     const path = await makeMedia('long.flac', ['-f', 'lavfi', '-i', 'anullsrc=r=8000:cl=mono', '-t', '90']);
     const media = await settled(server, await uploadBytes(server, await readAndDelete(path)));
     expect(media.error?.code).toBe('too_long');
-  }, 300_000);
+  });
 });
 
 describe('creations', () => {
@@ -166,7 +166,7 @@ it('lives, still works, and keeps nothing of what was deleted', async () => {
   await eventually(async () => (await left()).length === 0).catch(async () =>
     expect(await left()).toEqual([]),
   );
-}, 300_000);
+});
 
 async function remove(id: string): Promise<void> {
   expect((await server.fetch(`/api/media/${id}`, { method: 'DELETE' })).status).toBe(204);

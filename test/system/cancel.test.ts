@@ -31,7 +31,7 @@ beforeAll(async () => {
   const quick = { LADDER: '120', X264_PRESET: 'ultrafast', WORKER_CONCURRENCY: '1' };
   const storage = { ...s3Environment(s3), S3_ENDPOINT: proxy.url, SCRATCH_DIR: scratch };
   server = await startServer({ ...ffmpeg.env, ...quick, ...storage });
-}, 300_000);
+});
 afterAll(async () => {
   await server?.dispose();
   await proxy?.close();

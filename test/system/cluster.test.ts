@@ -10,7 +10,7 @@ import { eventually, startServer, type TestServer } from '../server.ts';
 let server: TestServer;
 beforeAll(async () => {
   server = await startServer({ WEB_CONCURRENCY: '3', DISK_FLOOR: '0' });
-}, 300_000);
+});
 afterAll(() => server.dispose());
 
 interface Answer {
@@ -87,7 +87,7 @@ it('takes the requests of one upload in all processes, while one after the other
   const id = path.split('/').at(-1) ?? '';
   expect(bytes.equals(await readFile(join(server.dataDir, 'media', id, 'source')))).toBe(true);
   await eventually(async () => children().length === 3);
-}, 300_000);
+});
 
 async function standing(path: string): Promise<Answer | undefined> {
   const answer = await tus('HEAD', path, {}).catch(() => undefined);
@@ -103,7 +103,7 @@ it('leaves no new connection to a process that stands still', async () => {
   } finally {
     for (const pid of still) process.kill(pid, 'SIGCONT');
   }
-}, 300_000);
+});
 
 it('answers metrics of all processes together', async () => {
   const metrics = await eventually(async () => {
@@ -122,4 +122,4 @@ it('drains all processes, and leaves none behind when the first one is killed', 
   const after = await eventually(async () => children().length === 3 && children());
   await server.kill();
   await eventually(async () => after.every((pid) => !existsSync(`/proc/${pid}`)));
-}, 300_000);
+});

@@ -17,7 +17,7 @@ describe.each(INSTALLATIONS)('upload, encode, watch on %s', (_name, open) => {
   beforeAll(async () => {
     installation = await open();
     server = await startServer(installation.env);
-  }, 300_000);
+  });
   afterAll(async () => {
     await server?.dispose();
     await installation?.close?.();
@@ -28,7 +28,7 @@ describe.each(INSTALLATIONS)('upload, encode, watch on %s', (_name, open) => {
     const media = await check(clip);
     expect(media.playback?.poster).toBeDefined();
     await rm(dirname(clip), { recursive: true });
-  }, 300_000);
+  });
 
   it('plays a clip that an app uploaded by the draft of the IETF', async () => {
     const clip = await makeClip();
@@ -44,7 +44,7 @@ describe.each(INSTALLATIONS)('upload, encode, watch on %s', (_name, open) => {
     await expectSameBytes(server, media.id, clip);
     await expectPlays(server, media);
     await rm(dirname(clip), { recursive: true });
-  }, 300_000);
+  });
 
   for (const path of realMedia())
     it(`plays a file from the world: ${basename(path)}`, () => check(path), 300_000);

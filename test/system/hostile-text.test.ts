@@ -90,7 +90,7 @@ describe('subtitles', () => {
     expect(text).toContain('<b>bold</b> &amp; &lt;i&gt;');
     expect(text).toContain('NOTE\nSTYLE\n::cue {'); // words, within a cue
     for (const folder of [dir, dirname(film)]) await rm(folder, { recursive: true });
-  }, 240_000);
+  });
 
   /** The cues of a track as it is served; every block must be one (WebVTT, 4.1). */
   async function cuesOf(id: string, track: number): Promise<string[]> {

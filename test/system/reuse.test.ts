@@ -22,7 +22,7 @@ beforeAll(async () => {
   const quick = { LADDER: '240,120', X264_PRESET: 'ultrafast', CHUNK_SECONDS: '12', STORYBOARD: 'off' };
   server = await startServer({ ...ffmpeg.env, ...quick, WORKER_CONCURRENCY: '1', JOB_LEASE: '5s' });
   db = openDatabase({ file: join(server.dataDir, 'millrace.db') });
-}, 300_000);
+});
 afterAll(async () => {
   await db?.destroy();
   await server?.dispose();
@@ -107,7 +107,7 @@ it('a kill -9 in the middle of the ladder costs the running chunk and nothing el
   const kept = [...chunks.keys()].filter((path) => now.has(path));
   expect(kept.length).toBeGreaterThan(0);
   await expectPlays(server, media);
-}, 300_000);
+});
 
 it('a retry begins where the media failed', async () => {
   const id = await uploadFile(server, film);
@@ -135,4 +135,4 @@ it('a retry begins where the media failed', async () => {
     .where('mediaAttempt', '=', 2)
     .execute();
   expect(new Set(second.map(({ task }) => task))).toEqual(new Set(['ladder', 'chunk', 'join']));
-}, 300_000);
+});

@@ -17,7 +17,7 @@ beforeAll(async () => {
   [first, second, worker] = (await Promise.all(
     ['server', 'server', 'worker'].map((role) => startServer({ ...installation.env, ROLE: role })),
   )) as [TestServer, TestServer, TestServer];
-}, 300_000);
+});
 afterAll(async () => {
   await Promise.all([first, second, worker].map((server) => server?.dispose()));
   await installation?.close?.();
@@ -56,7 +56,7 @@ it('uploads through both servers, encodes in the worker, plays from either', asy
   await expectPlays(first, media); // the link that the second one signed
   const source = Buffer.from(await (await first.fetch(`/media/${id}/source`)).arrayBuffer());
   expect(sha256(source)).toBe(sha256(bytes));
-}, 300_000);
+});
 
 it('tells of a change on one server through the events of the other', async () => {
   const stop = new AbortController();
@@ -71,7 +71,7 @@ it('tells of a change on one server through the events of the other', async () =
   }
   stop.abort();
   expect(text).toMatch(/^id: \d+$/m);
-}, 300_000);
+});
 
 it('answers of a worker are about its health only', async () => {
   expect((await worker.fetch('/readyz')).status).toBe(200);

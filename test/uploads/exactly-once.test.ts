@@ -32,7 +32,7 @@ const isWhole = (answer: Answer, length = bytes.length): boolean =>
 /** Asks as clients do until the upload is whole, then as those do who did not hear it. */
 async function expectOneFinish(engine: Engine, url: string, length = bytes.length): Promise<void> {
   const id = idOf(url);
-  await eventually(async () => isWhole(await tus('HEAD', url), length), 60_000);
+  await eventually(async () => isWhole(await tus('HEAD', url), length));
   for (let again = 0; again < 2; again++)
     expect((await patch(url, length, Buffer.alloc(0))).status).toBe(204);
   expect(isWhole(await tus('HEAD', url), length)).toBe(true);
@@ -56,7 +56,7 @@ describe.each(STORAGES)('two servers on PostgreSQL and %s, one of which is kille
       startKillable(through),
       startEngine(ground, { ownConnection: true, uploads: IMPATIENT }),
     ]);
-  }, 180_000);
+  });
   afterAll(async () => {
     await child?.close();
     await other?.close();
@@ -112,7 +112,7 @@ describe('one server on SQLite', () => {
     await observer.close();
     await child.close();
     await ground.close();
-  }, 120_000);
+  });
 });
 
 describe('one server on SQLite and s3', () => {
@@ -126,7 +126,7 @@ describe('one server on SQLite and s3', () => {
     proxy = await startFaultProxy(ground.env['S3_ENDPOINT'] ?? '');
     child = await startKillable(ground, { S3_ENDPOINT: proxy.url });
     observer = await startEngine(ground, { uploads: IMPATIENT });
-  }, 180_000);
+  });
   afterAll(async () => {
     await observer?.close();
     await child?.close();
@@ -205,7 +205,7 @@ describe.each(STORAGES)('on %s', (storage: StorageName) => {
     );
     const options = { ownConnection: true, hooks: { finish: failing } };
     [one, two] = await Promise.all([startEngine(ground, options), startEngine(ground, options)]);
-  }, 180_000);
+  });
   afterAll(async () => {
     await one?.close();
     await two?.close();

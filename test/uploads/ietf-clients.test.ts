@@ -54,7 +54,7 @@ describe.each<StorageName>(['disk', 's3'])('on %s, over connections that break',
     const target = (): number => servers[random.between(0, 1)]?.port ?? 0;
     proxy = await startCuttingProxy(target, random, { min: 100_000, max: 6 * MiB });
     endpoint = `http://127.0.0.1:${proxy.port}/files`;
-  }, 180_000);
+  });
   afterAll(async () => {
     await proxy?.close();
     for (const server of servers ?? []) await server.close();

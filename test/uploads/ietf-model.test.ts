@@ -72,7 +72,7 @@ describe(`any history (SEED=${seed})`, () => {
       await end(url, model);
     });
     await fc.assert(history, { seed, numRuns: rounds });
-  }, 120_000);
+  });
 
   function ask(
     interop: number,

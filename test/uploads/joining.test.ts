@@ -55,7 +55,7 @@ describe('on S3, where copying takes as long as we want', () => {
     ground = await openGround('sqlite', 's3');
     proxy = await startFaultProxy(ground.env['S3_ENDPOINT'] ?? '');
     engine = await startEngine(ground, { env: { S3_ENDPOINT: proxy.url }, uploads: { joinWaitMs: 20 } });
-  }, 180_000);
+  });
   afterAll(async () => {
     open?.();
     await engine?.close();
@@ -242,4 +242,4 @@ it('takes parallel uploads of tus-js-client over connections that break', async 
     for (const server of servers) await server.close();
     await ground.close();
   }
-}, 120_000);
+});

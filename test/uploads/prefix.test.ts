@@ -22,7 +22,7 @@ describe.each<StorageName>(['disk', 's3'])('on %s', (storage) => {
       hooks: { mayFollow: () => true, isFollowed: () => Promise.resolve(followed) },
       uploads: { strayAfterMs: 0 },
     });
-  }, 180_000);
+  });
   afterAll(async () => {
     await engine?.close();
     await ground?.close();

@@ -19,7 +19,7 @@ beforeAll(async () => {
   ground = await openGround('sqlite', 's3');
   proxy = await startFaultProxy(ground.env['S3_ENDPOINT'] ?? '');
   engine = await startEngine(ground, { env: { S3_ENDPOINT: proxy.url } });
-}, 180_000);
+});
 afterAll(async () => {
   await engine?.close();
   await proxy?.close();
@@ -207,7 +207,7 @@ it('comes to its end over random faults on every call', async () => {
   proxy.rule = () => 'pass';
   expect(await engine.digest(id)).toBe(sha256(bytes));
   expect(engine.finished.filter((done) => done === id)).toHaveLength(1);
-}, 120_000);
+});
 
 it("the sweep aborts what a crash left of our uploads, and nobody else's", async () => {
   const { client, bucket } = engine.storage as S3Storage;

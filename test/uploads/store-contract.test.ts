@@ -65,7 +65,7 @@ describe.each(STORAGES)('upload store on %s', (storage) => {
     const answers = await Promise.all(opened.map(({ url, all }) => patch(url, 0, all)));
     expect(answers.filter(({ status }) => status !== 204)).toEqual([]);
     for (const { id, all } of opened) expect(await stage.engine.digest(id)).toBe(sha256(all));
-  }, 120_000);
+  });
 
   it('stores bytes that come with the creation', async () => {
     const answer = await tus('POST', stage.engine.url, { 'Upload-Length': '1000' }, bytes.subarray(0, 1000));
