@@ -26,7 +26,7 @@ inChromium('an output that is withdrawn while somebody watches it', () => {
     await rm(dirname(film), { recursive: true });
     browser = await launchChromium();
     server = await startServer({
-      ...{ EARLY_MIN_SIZE: '2MB', EARLY_IDLE_TIMEOUT: '8s', LADDER: '144', X264_PRESET: 'ultrafast' },
+      ...{ EARLY_MIN_SIZE: '2MB', EARLY_IDLE_TIMEOUT: '12s', LADDER: '144', X264_PRESET: 'ultrafast' },
       ...{ STORYBOARD: 'off', WAVEFORM: 'off', DISK_FLOOR: '0' },
     });
   });
