@@ -116,13 +116,12 @@ describe('a life', () => {
       .where('mediaId', '=', idOf(url))
       .orderBy('id')
       .execute();
-    expect(events.map((e) => e.type)).toEqual([
-      'media.created',
-      'upload.progress',
-      'upload.progress',
-      'media.status',
-    ]);
-    expect(JSON.parse(events[2]!.payload)).toEqual({ offset: 1000, length: 1000 });
+    const types = events.map(({ type }) => type);
+    expect([...new Set(types)]).toEqual(['media.created', 'upload.progress', 'media.status']);
+    // A body that comes slowly is told of more than once.
+    expect(types.filter((type) => type !== 'upload.progress')).toHaveLength(2);
+    expect(types.at(-1)).toBe('media.status');
+    expect(JSON.parse(events.at(-2)!.payload)).toEqual({ offset: 1000, length: 1000 });
   });
 
   it('obeys X-HTTP-Method-Override', async () => {
