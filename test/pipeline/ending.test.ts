@@ -1,6 +1,6 @@
 /** However a run must end, FFmpeg ends with it. */
 import { execa } from 'execa';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { createFfmpeg, type FfmpegRun } from '../../server/pipeline/ffmpeg/ffmpe
 import { spawnTool, ToolError } from '../../server/pipeline/ffmpeg/spawn.ts';
 import { makeClip } from '../media.ts';
 import { processesWith } from '../processes.ts';
+import { openBench } from './harness.ts';
 
 let dir: string;
 let clip: string;
@@ -192,4 +193,25 @@ describe('the watchdog', () => {
   it('does not start what is aborted already', async () => {
     await expect(spawnTool(command('true'), { wallMs: 1000, signal: AbortSignal.abort() })).rejects.toThrow();
   });
+});
+
+describe('an FFmpeg that does nothing', () => {
+  it('is ended in every step that it stands still in, also where a single picture is waited for', async () => {
+    const path = join(dir, 'ffmpeg');
+    await writeFile(path, '#!/bin/bash\nexec sleep 1000\n');
+    for (const each of [dir, path]) await chmod(each, 0o755);
+    const bench = await openBench({ FFMPEG_PATH: path, SANDBOX: 'off', STALL_TIMEOUT: '1s' });
+    try {
+      const id = await bench.upload(clip);
+      await bench.drain();
+      const ends = (await bench.jobs(id)).map(({ task, errorCode }) => [task, errorCode]).sort();
+      expect(ends).toEqual([
+        ['copy', 'encode_stalled'],
+        ['poster', 'encode_stalled'],
+        ['probe', null],
+      ]);
+    } finally {
+      await bench.close();
+    }
+  }, 120_000);
 });

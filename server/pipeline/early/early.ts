@@ -181,7 +181,7 @@ function checked(job: StreamJob, variant: EarlyVariant): (segment: Segment) => P
 }
 
 async function encode(
-  { ffmpeg, scratch, encoding, progress }: StepContext,
+  { ffmpeg, scratch, progress }: StepContext,
   arrival: Arrival,
   { plan, stage, most }: EarlyVariant,
   signal: AbortSignal,
@@ -197,7 +197,7 @@ async function encode(
   try {
     await ffmpeg.encode({
       ...{ stdin: arrival.read(signal), inputOptions, globalOptions, outputs, scratch, signal, most },
-      ...{ wallMs: WALL_MS, stallMs: encoding.stallMs },
+      wallMs: WALL_MS,
       onProgress: ({ seconds, speed }) => {
         if (seconds !== undefined) onSeconds(seconds);
         const part = seconds === undefined ? undefined : percent?.(seconds);

@@ -12,7 +12,15 @@ export interface FfmpegOutput {
   subtitles?: boolean;
 }
 
-export interface FfmpegRun extends Limits {
+/**
+ * The patience for a run that goes on without showing it: it writes a single picture, sparse subtitles, or an index at
+ * its end.
+ */
+export const QUIET = 5;
+
+export interface FfmpegRun extends Omit<Limits, 'stallMs'> {
+  /** Stall times (`STALL_TIMEOUT`) without progress after which it is killed; one, unless it is said. */
+  patience?: number;
   /** Local path of the input. */
   source?: string;
   /** The input instead of a file, as it comes: waiting for it is no stall. */
@@ -84,6 +92,7 @@ export function createFfmpeg(encoding: Config['encoding']): Ffmpeg {
     encode: (options) =>
       run(encoding.ffmpegPath, (source) => encodeArgs(encoding, source, options), options, {
         ...options,
+        stallMs: encoding.stallMs * (options.patience ?? 1),
         onStdoutLine: options.onLine,
         ...(options.onProgress ? { onProgressLine: progressReader(options.onProgress) } : {}),
       }),

@@ -63,7 +63,7 @@ export async function runPlan(
       source: await ctx.sourcePath(),
       ...{ ...plan, scratch: ctx.scratch, signal, background },
       wallMs: patience * wallMs(source),
-      stallMs: patience * ctx.encoding.stallMs,
+      patience,
       most: mostOf(source, plan),
       onProgress: ({ seconds: done, speed }) => {
         if (done !== undefined) ctx.progress({ percent: percent(done), stage, ...(speed ? { speed } : {}) });

@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TIME_OFFSET } from '../../hls/time.ts';
 import type { HlsDetails } from '../../media/output.ts';
+import { QUIET } from '../ffmpeg/ffmpeg.ts';
 import { encodeFailure, refuse } from '../failures.ts';
 import { holding } from '../footprint.ts';
 import { rungsOf } from '../encode/ladder.ts';
@@ -89,7 +90,7 @@ async function mux(ctx: StepContext, stream: StoredStream, names: string[], endi
       outputs: [{ options: copied(names, duration), path: `${FOLDER}/download.${ending}` }],
       fileSize: FILE_SIZE,
       wallMs: 3600_000,
-      stallMs: 300_000,
+      patience: QUIET,
       onProgress: ({ seconds }) => {
         if (seconds !== undefined) ctx.progress({ percent: percent(seconds - TIME_OFFSET), stage });
       },

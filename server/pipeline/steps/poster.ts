@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import type { PosterDetails } from '../../media/output.ts';
 import type { Source, SourceVideo } from '../../media/source.ts';
+import { QUIET } from '../ffmpeg/ffmpeg.ts';
 import { encodeFailure, refuse } from '../failures.ts';
 import { decoding } from '../footprint.ts';
 import { plainPicture } from '../encode/filters.ts';
@@ -83,6 +84,7 @@ async function extract(
       inputOptions,
       outputs: [output],
       signal,
+      patience: QUIET,
       wallMs: 300_000,
     });
   } catch (error) {

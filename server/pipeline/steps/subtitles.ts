@@ -3,6 +3,7 @@ import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SubtitleTrack } from '../../media/output.ts';
 import type { Source, SourceSubtitles } from '../../media/source.ts';
+import { QUIET } from '../ffmpeg/ffmpeg.ts';
 import { encodeFailure } from '../failures.ts';
 import { publish } from '../output/publish.ts';
 import type { Step, StepContext } from '../step.ts';
@@ -56,6 +57,7 @@ async function extract(ctx: StepContext, streams: SourceSubtitles[]): Promise<vo
         options: ['-map', `0:${index}`, '-c:s', 'webvtt', '-fs', String(MAX_VTT_BYTES), '-f', 'webvtt'],
         path: `${n}.vtt`,
       })),
+      patience: QUIET,
       wallMs: 2 * 3600_000,
     });
   } catch (error) {
