@@ -46,13 +46,22 @@ describe('readFragments', () => {
     expect(sample).toEqual(Buffer.alloc(10, 200));
   });
 
+  it('tells when it is shown, whatever the order of decoding', () => {
+    // Three pictures of 10 ticks: the second in decoding is the last to be shown; offsets may be negative.
+    const trun = full('trun', 0x1000000 | 0x1 | 0x100 | 0x800, u32(3, 0), u32(10, 5, 10, 15, 10, 0xfffffffb));
+    expect(readFragments(moof(plainTfhd, decodeTime(100), trun))[0]?.shown).toEqual({ from: 105, to: 135 });
+  });
+
   it('takes sizes and flags from where they are said: defaults, the first sample, a 64 bit time', () => {
     // base-data-offset, description index, default duration, size and flags.
     const tfhd = full('tfhd', 0x3b, u32(1), u64(0n), u32(1, 512, 77, NON_SYNC));
     const time = full('tfdt', 0x1000000, u64(2n ** 33n));
     const byDefault = moof(tfhd, time, full('trun', 0x1, u32(1, 300)));
     expect(readFragments(byDefault)).toEqual([
-      { offset: 0, sampleOffset: 300, firstSampleBytes: 377, startsWithSync: false, decodeTime: 2 ** 33 },
+      {
+        ...{ offset: 0, sampleOffset: 300, firstSampleBytes: 377, startsWithSync: false },
+        ...{ decodeTime: 2 ** 33, shown: { from: 2 ** 33, to: 2 ** 33 + 512 } },
+      },
     ]);
     // first-sample-flags say more than the defaults; a duration stands before the size.
     const byFirst = moof(tfhd, time, full('trun', 0x1 | 0x4 | 0x100 | 0x200, u32(1, 300, 0, 512, 9)));

@@ -12,6 +12,8 @@ export interface Fragment {
   startsWithSync: boolean;
   /** Base media decode time (`tfdt`), in the track's time scale. */
   decodeTime: number;
+  /** When the first of its samples is shown, and the last one's time ends, in the track's time scale. */
+  shown: { from: number; to: number };
 }
 
 /** sample_is_non_sync_sample in the sample flags of 8.8.3.1. */
@@ -33,31 +35,55 @@ function fragment(moof: Buffer, offset: number): Fragment {
   const [trun] = findBoxes(moof, 'traf/trun');
   if (!tfhd || !tfdt || !trun) throw new RangeError('a moof without tfhd, tfdt or trun');
   const defaults = trackDefaults(tfhd.body);
-  const first = firstSample(trun.body, defaults);
+  const { dataOffset, samples } = readRun(trun.body, defaults);
+  const [first] = samples;
+  if (!first) throw new RangeError('a moof without samples');
+  const decodeTime = tfdt.body[0] === 1 ? Number(tfdt.body.readBigUInt64BE(4)) : tfdt.body.readUInt32BE(4);
   return {
     offset,
-    sampleOffset: first.dataOffset,
-    firstSampleBytes: first.dataOffset + first.size,
+    sampleOffset: dataOffset,
+    firstSampleBytes: dataOffset + first.size,
     startsWithSync: (first.flags & NON_SYNC) === 0,
-    decodeTime: tfdt.body[0] === 1 ? Number(tfdt.body.readBigUInt64BE(4)) : tfdt.body.readUInt32BE(4),
+    decodeTime,
+    shown: shownTimes(samples, decodeTime),
   };
 }
 
-/** TrackFragmentHeaderBox, 8.8.7: which optional fields are there, the flags say. */
-function trackDefaults(tfhd: Buffer): { size: number; flags: number } {
-  const flags = tfhd.readUInt32BE(0) & 0xffffff;
-  let at = 8 + (flags & 1 ? 8 : 0) + (flags & 2 ? 4 : 0) + (flags & 8 ? 4 : 0);
-  const size = flags & 0x10 ? tfhd.readUInt32BE(at) : 0;
-  if (flags & 0x10) at += 4;
-  return { size, flags: flags & 0x20 ? tfhd.readUInt32BE(at) : 0 };
+/** Samples stand in the order of decoding; each is shown its composition offset later. */
+function shownTimes(samples: readonly Sample[], decodeTime: number): Fragment['shown'] {
+  let [from, to, time] = [Infinity, -Infinity, decodeTime];
+  for (const { duration, compositionOffset } of samples) {
+    from = Math.min(from, time + compositionOffset);
+    to = Math.max(to, time + compositionOffset + duration);
+    time += duration;
+  }
+  return { from, to };
 }
 
-/** TrackRunBox, 8.8.8: the first of its samples. */
-function firstSample(
-  trun: Buffer,
-  defaults: { size: number; flags: number },
-): { dataOffset: number; size: number; flags: number } {
+interface Sample {
+  duration: number;
+  size: number;
+  flags: number;
+  compositionOffset: number;
+}
+type Defaults = Omit<Sample, 'compositionOffset'>;
+
+/** TrackFragmentHeaderBox, 8.8.7: which optional fields are there, the flags say. */
+function trackDefaults(tfhd: Buffer): Defaults {
+  const flags = tfhd.readUInt32BE(0) & 0xffffff;
+  let at = 8 + (flags & 1 ? 8 : 0) + (flags & 2 ? 4 : 0);
+  const next = (present: number): number => {
+    if (!(flags & present)) return 0;
+    at += 4;
+    return tfhd.readUInt32BE(at - 4);
+  };
+  return { duration: next(0x8), size: next(0x10), flags: next(0x20) };
+}
+
+/** TrackRunBox, 8.8.8. */
+function readRun(trun: Buffer, defaults: Defaults): { dataOffset: number; samples: Sample[] } {
   const has = trun.readUInt32BE(0) & 0xffffff;
+  const count = trun.readUInt32BE(4);
   let at = 8;
   const next = (present: number): number | undefined => {
     if (!(has & present)) return undefined;
@@ -66,9 +92,15 @@ function firstSample(
   };
   const dataOffset = next(0x1) ?? 0;
   const firstFlags = next(0x4);
-  next(0x100); // its duration
-  const size = next(0x200) ?? defaults.size;
-  return { dataOffset, size, flags: firstFlags ?? next(0x400) ?? defaults.flags };
+  const samples: Sample[] = [];
+  while (samples.length < count) {
+    const duration = next(0x100) ?? defaults.duration;
+    const size = next(0x200) ?? defaults.size;
+    const flags = next(0x400) ?? (samples.length ? defaults.flags : (firstFlags ?? defaults.flags));
+    // Signed since version 1, and never as large as 2^31 in version 0.
+    samples.push({ duration, size, flags, compositionOffset: (next(0x800) ?? 0) | 0 });
+  }
+  return { dataOffset, samples };
 }
 
 /**

@@ -32,6 +32,8 @@ export interface SourceVideo {
   codedHeight: number;
   /** Degrees clockwise: 0, 90, 180, 270. */
   rotation: number;
+  /** It is to be shown as in a mirror, as some front cameras record; absent: it isn't. */
+  mirrored?: true;
   /** Average frames per second; 0 when unknown. */
   frameRate: number;
   /** Frames per second where it moves: what a variable frame rate is encoded at. */

@@ -46,6 +46,24 @@ const TAKEN: [name: string, file: string, args: string[], segments: number][] = 
   ['key frames every 2.2 s, mono', 'a.mp4', [...clip(9), ...H264, ...every(55), '-c:a', 'aac'], 2],
   ['MPEG-TS', 'a.ts', [...clip(8), ...H264, ...every(50), ...STEREO], 2],
   ['Matroska at 29.97', 'a.mkv', [...clip(8, '178x100', '30000/1001'), ...H264, ...every(60), ...STEREO], 2],
+  [
+    'Matroska at 60, which counts in milliseconds',
+    'a.mkv',
+    [...clip(8, '178x100', 60), ...H264, ...every(480), ...STEREO],
+    1,
+  ],
+  [
+    'Matroska that is sent live, without a duration',
+    'a.mkv',
+    [...clip(7), ...H264, ...every(25), '-live', '1'],
+    2,
+  ],
+  [
+    'Matroska whose clock begins at 5 s',
+    'a.mkv',
+    [...clip(7), ...H264, ...every(25), '-output_ts_offset', '5'],
+    2,
+  ],
   ['key frames alone', 'a.mov', [...clip(7), ...H264, ...every(1), ...STEREO], 2],
   ['baseline, no sound', 'a.mp4', [...clip(7), '-an', ...H264, '-profile:v', 'baseline', ...every(30)], 2],
 ];

@@ -17,7 +17,7 @@ const CONTAINERS = /^(mov|matroska|mpegts|flv)/;
 /** The picture plays everywhere, upright and in its shape. Whether it can be cut, its key frames say. */
 export function copyable({ video, container, bitrate, duration }: Source): boolean {
   if (!video || !CONTAINERS.test(container) || duration <= 0) return false;
-  const { codec, profile, pixelFormat, rotation, interlaced, hdr, width, height } = video;
+  const { codec, profile, pixelFormat, rotation, mirrored, interlaced, hdr, width, height } = video;
   return (
     codec === 'h264' &&
     PROFILES.has(profile ?? '') &&
@@ -25,6 +25,7 @@ export function copyable({ video, container, bitrate, duration }: Source): boole
     !interlaced &&
     !hdr &&
     rotation === 0 &&
+    !mirrored &&
     width === video.codedWidth &&
     height === video.codedHeight &&
     width % 2 === 0 &&
@@ -32,7 +33,7 @@ export function copyable({ video, container, bitrate, duration }: Source): boole
     Math.max(width, height) <= LONGEST_SIDE &&
     video.frameRate > 0 &&
     video.frameRate <= MAX_RATE &&
-    (bitrate ?? Infinity) <= MAX_BITRATE
+    (bitrate ?? 0) <= MAX_BITRATE
   );
 }
 

@@ -54,6 +54,7 @@ export class RenditionWriter {
     this.#reader = new PieceReader(
       this.#folder,
       from.free ? new FreeCutter() : new Cutter(from.start, from.end),
+      from.free,
     );
     this.#isVideo = isVideo;
   }

@@ -56,6 +56,17 @@ describe('a video', () => {
       ...{ rotation: clockwise, width, height, codedWidth: 640, codedHeight: 360 },
     });
   });
+  it.each([
+    [[1, 0, 0, 1], undefined],
+    [[-1, 0, 0, -1], undefined],
+    [[0, 1, -1, 0], undefined],
+    [[1, 0, 0, -1], true],
+    [[0, 1, 1, 0], true],
+  ])('of the matrix %j is mirrored: %s', ([a, b, c, d], mirrored) => {
+    const displaymatrix = `\n00000000: ${a} ${b} 0\n00000001: ${c} ${d} 0\n00000002: 0 0 1073741824\n`;
+    const side_data_list = [{ side_data_type: 'Display Matrix', displaymatrix, rotation: 0 }];
+    expect(videoOf({ side_data_list }).mirrored).toBe(mirrored);
+  });
   it('has the width of its pixels', () => {
     expect(videoOf({ width: 720, height: 576, sample_aspect_ratio: '64:45' })).toMatchObject({ width: 1024 });
     expect(videoOf({ sample_aspect_ratio: '0:1' })).toMatchObject({ width: 640 });

@@ -28,7 +28,7 @@ const Stream = z.object({
   bit_rate: number,
   disposition: z.record(z.string(), z.number()).default({}),
   tags: z.record(z.string(), z.string()).default({}),
-  side_data_list: z.array(z.object({ rotation: number })).default([]),
+  side_data_list: z.array(z.object({ rotation: number, displaymatrix: text })).default([]),
 });
 export type ProbedStream = z.infer<typeof Stream>;
 
@@ -130,7 +130,8 @@ export function describe(
     size,
     container: probed.format.format_name,
     duration: micro(duration),
-    bitrate: probed.format.bit_rate,
+    // Of a recording that was cut off, or is sent live, the header says no duration and so no rate.
+    bitrate: probed.format.bit_rate ?? (duration ? Math.round((size * 8) / duration) : undefined),
     video: chosen.video && describeVideo(chosen.video, spanOf(chosen.video)),
     audio: chosen.audio.map((s) => describeAudio(s, spanOf(s))),
     subtitles: chosen.subtitles.map(describeSubtitles),
@@ -159,6 +160,7 @@ export function describeVideo(s: ProbedStream, { end }: Span): SourceVideo {
     codedWidth: coded.width,
     codedHeight: coded.height,
     rotation,
+    ...(isMirrored(s) ? { mirrored: true } : {}),
     // The average is off by a frame or two at the ends; of fields, r_frame_rate may count both.
     frameRate: even ? rate : average || rate,
     variableFrameRate: !isInterlaced(s) && !even,
@@ -200,6 +202,14 @@ const isInterlaced = (s: ProbedStream): boolean => INTERLACED.has(s.field_order 
 function rotationOf(s: ProbedStream): number {
   const degrees = s.side_data_list.find((d) => d.rotation !== undefined)?.rotation ?? 0;
   return (((Math.round(-degrees / 90) * 90) % 360) + 360) % 360;
+}
+
+/** The display matrix turns left to right besides: a negative determinant. ffprobe prints its rows, each after a number. */
+function isMirrored(s: ProbedStream): boolean {
+  const matrix = s.side_data_list.find((d) => d.displaymatrix)?.displaymatrix ?? '';
+  const rows = [...matrix.matchAll(/^\d+:\s*(-?\d+)\s+(-?\d+)/gm)].map((row) => row.slice(1).map(Number));
+  const [[a = 1, b = 0] = [], [c = 0, d = 1] = []] = rows;
+  return a * d - b * c < 0;
 }
 
 /** Width of a pixel for a height of 1. Absurd ratios are taken for damage. */

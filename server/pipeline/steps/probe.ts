@@ -65,22 +65,25 @@ export async function probe(
   known?: KnownScan,
 ): Promise<Source> {
   const { size } = await stat(path);
-  await refuseByBytes(path, size);
-  const { probed, log } = await readHeader(ctx, path);
+  const present = await refuseByBytes(path, size);
+  const { probed, log } = await readHeader(ctx, path, present);
   const chosen = chooseStreams(probed);
   refuseByStreams(ctx, chosen, log);
   const scan = needsScan(probed, chosen) ? await scanStreams(ctx, path, chosen, known) : undefined;
   return measure(ctx, probed, chosen, size, scan);
 }
 
-async function refuseByBytes(path: string, size: number): Promise<void> {
+/** Answers which part of the file is there, as far as it says how long it is. */
+async function refuseByBytes(path: string, size: number): Promise<number> {
   if (size === 0) throw refuse('empty_file', 'The file is empty. Upload one that has something in it.');
   const head = await readHead(path);
   const other = sniff(head);
   if (other) throw refuse('not_media', `This is ${other}, not a video or sound file.`);
   const isMp4 = /^(ftyp|moov|mdat|free|skip|wide|pnot)$/.test(head.toString('latin1', 4, 8));
   const missing = isMp4 ? await missingBytes(path, size) : 0;
-  if (missing > (size + missing) * TOLERATED_LOSS) throw truncated(size / (size + missing));
+  const present = size / (size + missing);
+  if (1 - present > TOLERATED_LOSS) throw truncated(present);
+  return present;
 }
 
 const truncated = (part: number): Error =>
@@ -92,6 +95,7 @@ const truncated = (part: number): Error =>
 async function readHeader(
   { ffmpeg, signal }: Pick<StepContext, 'ffmpeg' | 'signal'>,
   source: string,
+  present: number,
 ): Promise<{ probed: Probed; log: string }> {
   try {
     const { stdout, log } = await ffmpeg.probe({ source, options: PROBE_OPTIONS, signal, wallMs: 60_000 });
@@ -107,6 +111,7 @@ async function readHeader(
         'The end of the file is missing, with the index that players need. Upload the whole file again.',
         error.log,
       );
+    if (present < 1) throw truncated(present); // of its index, which comes last
     throw refuse(
       'not_media',
       'This is not a video or sound file, or it is of a kind this server does not know. MP4, MOV, MKV, WebM, MP3 and many others work.',
@@ -182,8 +187,10 @@ const withPackets = (chosen: Chosen, scan: Map<number, StreamScan>): Chosen => (
   audio: chosen.audio.filter((s) => scan.has(s.index)),
 });
 
-function refuseShortened(probed: Probed, reached: number): void {
-  const promised = STATES_DURATION.test(probed.format.format_name) ? (probed.format.duration ?? 0) : 0;
+/** What was cut out of a longer recording may begin late by its clock, and state when it ends by that. */
+function refuseShortened({ format }: Probed, lasting: number): void {
+  const promised = STATES_DURATION.test(format.format_name) ? (format.duration ?? 0) : 0;
+  const reached = lasting + Math.max(0, format.start_time ?? 0);
   if (reached < promised * (1 - TOLERATED_LOSS)) throw truncated(reached / promised);
 }
 
