@@ -59,7 +59,7 @@ describe('readFragments', () => {
     const byDefault = moof(tfhd, time, full('trun', 0x1, u32(1, 300)));
     expect(readFragments(byDefault)).toEqual([
       {
-        ...{ offset: 0, sampleOffset: 300, firstSampleBytes: 377, startsWithSync: false },
+        ...{ offset: 0, sampleOffset: 300, firstSampleBytes: 377, sampleSizes: [77], startsWithSync: false },
         ...{ decodeTime: 2 ** 33, shown: { from: 2 ** 33, to: 2 ** 33 + 512 } },
       },
     ]);

@@ -8,6 +8,8 @@ export interface Fragment {
   firstSampleBytes: number;
   /** Where its first sample begins, from the start of the `moof`. */
   sampleOffset: number;
+  /** Bytes of each of its samples, which stand one after the other. */
+  sampleSizes: number[];
   /** The first sample decodes without others. */
   startsWithSync: boolean;
   /** Base media decode time (`tfdt`), in the track's time scale. */
@@ -43,6 +45,7 @@ function fragment(moof: Buffer, offset: number): Fragment {
     offset,
     sampleOffset: dataOffset,
     firstSampleBytes: dataOffset + first.size,
+    sampleSizes: samples.map(({ size }) => size),
     startsWithSync: (first.flags & NON_SYNC) === 0,
     decodeTime,
     shown: shownTimes(samples, decodeTime),

@@ -104,6 +104,19 @@ describe.each(REFUSED)('%s', (_, name, args) => {
   });
 });
 
+describe('a picture that is filled with zeros in the middle', () => {
+  it('is refused, and encoded', async () => {
+    const file = await makeMedia('a.mp4', [...clip(8), ...H264, ...every(25), ...STEREO]);
+    const bytes = await readFile(file);
+    const middle = bytes.indexOf('mdat') + Math.floor(bytes.readUInt32BE(bytes.indexOf('mdat') - 4) / 2);
+    await writeFile(file, bytes.fill(0, middle, middle + 20_000));
+    const { id, taken } = await copied(file);
+    expect(taken).toBe(false);
+    await expectReady(id);
+    await rm(dirname(file), { recursive: true });
+  });
+});
+
 describe('a picture that changes its size on the way', () => {
   it('is refused, and encoded', async () => {
     const files = await Promise.all(

@@ -67,7 +67,7 @@ export async function checkHls(
     if (!tracks.has(uri)) tracks.set(uri, await readTrack(root, uri));
   const own = (track: Track): Origin => (track.frameRate ? originOf(track.name) : 'encoded');
   for (const track of tracks.values()) checkTrack(track, own(track), must);
-  for (const variant of multi.variants) checkVariant(variant, tracks, must);
+  for (const variant of multi.variants) checkVariant(variant, tracks, own(tracks.get(variant.uri)!), must);
   must(
     iframes.length === multi.variants.filter((v) => v.resolution).length,
     'an I-frame playlist for every picture',
@@ -138,13 +138,15 @@ function checkKeyFrames(
   }
 }
 
-function checkVariant(v: types.Variant, tracks: Map<string, Track>, must: Must): void {
+function checkVariant(v: types.Variant, tracks: Map<string, Track>, origin: Origin, must: Must): void {
   const track = tracks.get(v.uri)!;
   must(!!v.codecs, `${v.uri}: CODECS`);
   must(!!v.averageBandwidth, `${v.uri}: AVERAGE-BANDWIDTH`);
   if (v.resolution) {
+    // The source's own clock may count in milliseconds.
+    const tolerance = origin === 'encoded' ? 0.002 : track.frameRate / 1000;
     must(
-      !!v.frameRate && Math.abs(v.frameRate - track.frameRate) < 0.002,
+      !!v.frameRate && Math.abs(v.frameRate - track.frameRate) < tolerance,
       `${v.uri}: FRAME-RATE ${v.frameRate}`,
     );
     must(v.closedCaptions?.length === 0 || v.closedCaptions === undefined, `${v.uri}: CLOSED-CAPTIONS=NONE`);

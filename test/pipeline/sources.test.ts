@@ -264,6 +264,27 @@ describe('a call whose picture changes its size on the way', () => {
   });
 });
 
+describe('recordings that were put together', () => {
+  it('go on where their clock jumps', async () => {
+    const files = await Promise.all(
+      [0, 5000, 3].map((offset) =>
+        makeMedia('a.ts', [
+          ...lavfi(picture('128x72'), sine()),
+          ...H264,
+          '-output_ts_offset',
+          String(offset),
+        ]),
+      ),
+    );
+    const whole = join(dirname(files[0]!), 'whole.ts');
+    await writeFile(whole, Buffer.concat(await Promise.all(files.map((f) => readFile(f)))));
+    const { source } = await expectPlayable(whole);
+    expect(source.duration).toBeGreaterThan(5.9);
+    expect(source.duration).toBeLessThan(6.2);
+    await Promise.all(files.map((f) => rm(dirname(f), { recursive: true })));
+  }, 300_000);
+});
+
 describe('a sound with a cover', () => {
   it('is no video, and its cover is the poster', async () => {
     const cover = await makeMedia('c.png', [...lavfi('color=blue:size=200x100'), '-frames:v', '1']);

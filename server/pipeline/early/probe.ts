@@ -22,8 +22,8 @@ export async function probeAlong(
   const limits = { signal, stallMs: encoding.stallMs, wallMs };
   const scan = toScan && scanPackets(ffmpeg, { stdin: arrival.read(signal) }, toScan, limits);
   scan?.catch(() => undefined); // asked for below
-  const known: KnownScan = async (indexes) =>
-    indexes.every((index) => toScan?.includes(index)) ? scan : undefined;
+  const known: KnownScan = async ({ streams }) =>
+    streams.every((index) => toScan?.streams.includes(index)) ? scan : undefined;
   try {
     return await probe(ctx, await arrival.whole(), known);
   } catch (error) {

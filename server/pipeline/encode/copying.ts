@@ -1,5 +1,5 @@
 /** Looks at what was cut out of a source without encoding, before anybody plays it. */
-import { createReadStream, createWriteStream } from 'node:fs';
+import { closeSync, createReadStream, createWriteStream, openSync, readSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -39,6 +39,38 @@ export async function startsWithIdr(init: Buffer, [piece]: Segment): Promise<voi
   if (!units.some((unit) => typeOf(unit) === IDR)) throw new Unfit('a key frame is no IDR picture');
   if (units.some((unit) => typeOf(unit) === SPS && sps && !unit.equals(sps)))
     throw new Unfit('the picture changes on the way');
+}
+
+/**
+ * Throws `Unfit` when a picture of the segment does not begin as one: where a damaged file is filled with zeros, or what its
+ * index names lies elsewhere. Browsers give up there, while FFmpeg conceals it when it encodes. Reads are a few bytes that
+ * FFmpeg has just written, so waiting for each would take longer than they do.
+ */
+export async function refuseDamaged(init: Buffer, segment: Segment): Promise<void> {
+  const { lengthBytes } = decoderConfig(init);
+  for (const { path } of segment) {
+    const fragments = readFragments(await headOf(path));
+    const file = openSync(path, 'r');
+    try {
+      for (const { offset, sampleOffset, sampleSizes } of fragments) {
+        let at = offset + sampleOffset;
+        for (const size of sampleSizes) {
+          if (!beginsWithUnit(file, at, size, lengthBytes)) throw new Unfit('a picture is damaged');
+          at += size;
+        }
+      }
+    } finally {
+      closeSync(file);
+    }
+  }
+}
+
+/** A sample is units after their lengths; none is empty, larger than the sample, or of type 0, which is not specified. */
+function beginsWithUnit(file: number, at: number, size: number, lengthBytes: number): boolean {
+  const start = Buffer.alloc(lengthBytes + 1);
+  readSync(file, start, 0, start.length, at);
+  const length = start.readUIntBE(0, lengthBytes);
+  return length > 0 && lengthBytes + length <= size && typeOf(start.subarray(lengthBytes)) !== 0;
 }
 
 const typeOf = (unit: Buffer): number => (unit[0] ?? 0) & 0x1f;
@@ -85,6 +117,7 @@ export function segmentCheck(ctx: StepContext, plan: StreamPlan): (segment: Segm
   return async (segment) => {
     const header = await readFile(init);
     await startsWithIdr(header, segment);
+    await refuseDamaged(header, segment);
     if (checked++ === 0) await refuseUndecodable(ctx, header, segment);
   };
 }

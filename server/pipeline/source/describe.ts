@@ -1,5 +1,7 @@
 /** ffprobe's JSON -> Source. Pure: what a file's header says, with nothing believed that it doesn't say. */
 import { z } from 'zod';
+import type { ToScan } from './scan.ts';
+import { mayJump } from './steady-clock.ts';
 import type { Source, SourceAudio, SourceSubtitles, SourceVideo } from '../../media/source.ts';
 
 const text = z.string().optional();
@@ -107,9 +109,14 @@ export function chooseStreams({ streams, packets }: Probed): Chosen {
   };
 }
 
-/** Indexes of the streams whose packets tell about the source. */
-export const indexesOf = ({ video, audio, subtitles }: Chosen): number[] =>
-  [...(video ? [video] : []), ...audio, ...subtitles].map((s) => s.index);
+/** The streams whose packets tell about the source. */
+export function toScanOf({ format }: Probed, { video, audio, subtitles }: Chosen): ToScan {
+  const timed = [...(video ? [video] : []), ...audio].map((s) => s.index);
+  return {
+    streams: [...timed, ...subtitles.map((s) => s.index)],
+    jumping: mayJump(format.format_name) ? timed : [],
+  };
+}
 
 /** When a stream begins and ends, in seconds from the start of the file. */
 export interface Span {

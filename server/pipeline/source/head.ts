@@ -3,8 +3,8 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { boxHeader } from '../../hls/boxes.ts';
 import type { Source } from '../../media/source.ts';
-import { PROBE_OPTIONS, chooseStreams, describe, indexesOf, parseProbed, type Span } from './describe.ts';
-import { scanPackets } from './scan.ts';
+import { PROBE_OPTIONS, chooseStreams, describe, parseProbed, toScanOf, type Span } from './describe.ts';
+import { scanPackets, type ToScan } from './scan.ts';
 import type { StepContext } from '../step.ts';
 import { headerSpan, needsScan, withTiming } from './timing.ts';
 
@@ -58,7 +58,7 @@ export interface Head {
   /** It has an index, which says when streams end. */
   isWhole: boolean;
   /** Streams whose packets the probe of the whole may want to be counted; undefined: it won't. */
-  toScan: number[] | undefined;
+  toScan: ToScan | undefined;
 }
 
 /** Describes a file by its first bytes. Throws what FFmpeg says when it can't. */
@@ -72,11 +72,12 @@ export async function describeHead(
   const { stdout } = await ffmpeg.probe({ source: path, options: PROBE_OPTIONS, signal, wallMs: 60_000 });
   const probed = parseProbed(stdout);
   const chosen = chooseStreams(probed);
+  const toScan = toScanOf(probed, chosen);
   // An index states when streams end; fragments and all other containers only show that of what is here.
   const isWhole = probed.format.format_name.startsWith('mov') && !isFragmented(head);
   const scan = isWhole
     ? undefined
-    : await scanPackets(ffmpeg, { source: path }, indexesOf(chosen), { signal, stallMs: encoding.stallMs });
+    : await scanPackets(ffmpeg, { source: path }, toScan, { signal, stallMs: encoding.stallMs });
   await rm(path);
   const end = probed.format.duration ?? 0;
   const zero = probed.format.start_time ?? 0;
@@ -89,6 +90,6 @@ export async function describeHead(
   return {
     source: isWhole && length && end ? { ...source, bitrate: Math.round((length * 8) / end) } : source,
     isWhole,
-    toScan: isWhole && !needsScan(probed, chosen) ? undefined : indexesOf(chosen),
+    toScan: isWhole && !needsScan(probed, chosen) ? undefined : toScan,
   };
 }

@@ -1,5 +1,6 @@
 /** Counts a file's packets where its header can't be trusted to say how long and how even it is. */
 import type { Ffmpeg } from '../ffmpeg/ffmpeg.ts';
+import { SteadyClock } from './steady-clock.ts';
 
 export interface StreamScan {
   packets: number;
@@ -25,15 +26,34 @@ export interface ScanLimits {
   wallMs?: number;
 }
 
+/** What to count. */
+export interface ToScan {
+  /** Indexes. */
+  streams: readonly number[];
+  /** Those of them by whose packets jumps of the container's clock are seen and taken out. */
+  jumping: readonly number[];
+}
+
 /** Reads every packet of a file, or of what comes, once, decoding none. Streams without packets are absent. */
 export async function scanPackets(
   ffmpeg: Ffmpeg,
   from: { source: string } | { stdin: AsyncIterable<Buffer> },
-  streams: readonly number[],
+  { streams, jumping }: ToScan,
   { signal, stallMs, wallMs = 2 * 3600_000 }: ScanLimits,
 ): Promise<Map<number, StreamScan>> {
   const packets = new Map(streams.map((index) => [index, new PacketTimes()]));
+  const clock = new SteadyClock();
   let seen = 0;
+  /** A line is `stream_index=0|pts_time=1.5|dts_time=1.4|duration_time=0.04`, with N/A for what is not known. */
+  const take = (line: string): void => {
+    const fields = new Map(line.split('|').map((field) => field.split('=') as [string, string]));
+    const index = Number(fields.get('stream_index'));
+    const decodeTime = seconds(fields.get('dts_time')) ?? seconds(fields.get('pts_time'));
+    if (decodeTime === undefined) return;
+    const duration = seconds(fields.get('duration_time')) ?? 0;
+    const offset = jumping.includes(index) ? clock.offsetAt(index, decodeTime, duration) : 0;
+    packets.get(index)?.add((seconds(fields.get('pts_time')) ?? decodeTime) + offset, duration);
+  };
   await ffmpeg.probe({
     ...from,
     options: [
@@ -42,18 +62,12 @@ export async function scanPackets(
       '-of',
       'compact=p=0:nk=0',
     ],
-    onLine: (line) => void (seen++ < MAX_PACKETS && take(packets, line)),
+    onLine: (line) => {
+      if (seen++ < MAX_PACKETS) take(line);
+    },
     ...{ signal, wallMs, stallMs },
   });
   return new Map([...packets].filter(([, p]) => p.count > 0).map(([index, p]) => [index, p.summary()]));
-}
-
-/** A line is `stream_index=0|pts_time=1.5|dts_time=1.4|duration_time=0.04`, with N/A for what is not known. */
-function take(packets: Map<number, PacketTimes>, line: string): void {
-  const fields = new Map(line.split('|').map((field) => field.split('=') as [string, string]));
-  const times = packets.get(Number(fields.get('stream_index')));
-  const time = seconds(fields.get('pts_time')) ?? seconds(fields.get('dts_time'));
-  if (times && time !== undefined) times.add(time, seconds(fields.get('duration_time')) ?? 0);
 }
 
 function seconds(text: string | undefined): number | undefined {

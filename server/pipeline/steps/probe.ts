@@ -6,16 +6,16 @@ import type { Source } from '../../media/source.ts';
 import {
   PROBE_OPTIONS,
   chooseStreams,
-  indexesOf,
   describe,
   parseProbed,
+  toScanOf,
   type Chosen,
   type Probed,
   type ProbedStream,
   type Span,
 } from '../source/describe.ts';
 import { encodeFailure, refuse } from '../failures.ts';
-import { scanPackets, type StreamScan } from '../source/scan.ts';
+import { scanPackets, type StreamScan, type ToScan } from '../source/scan.ts';
 import { readHead, sniff } from '../source/sniff.ts';
 import { ToolError } from '../ffmpeg/spawn.ts';
 import type { Step, StepContext } from '../step.ts';
@@ -56,7 +56,7 @@ const LONGEST_HOLE = 600;
 const STATES_DURATION = /^(matroska|avi|flv|asf|flac|mov)/;
 
 /** What is known of the packets of these streams without reading them again; undefined: nothing. */
-export type KnownScan = (indexes: readonly number[]) => Promise<Map<number, StreamScan> | undefined>;
+export type KnownScan = (toScan: ToScan) => Promise<Map<number, StreamScan> | undefined>;
 
 /** Describes the file. Throws a permanent `JobError` for what is refused. */
 export async function probe(
@@ -69,7 +69,9 @@ export async function probe(
   const { probed, log } = await readHeader(ctx, path, present);
   const chosen = chooseStreams(probed);
   refuseByStreams(ctx, chosen, log);
-  const scan = needsScan(probed, chosen) ? await scanStreams(ctx, path, chosen, known) : undefined;
+  const scan = needsScan(probed, chosen)
+    ? await scanStreams(ctx, path, toScanOf(probed, chosen), known)
+    : undefined;
   return measure(ctx, probed, chosen, size, scan);
 }
 
@@ -144,14 +146,13 @@ function refuseByStreams(
 async function scanStreams(
   { ffmpeg, encoding, signal }: Pick<StepContext, 'ffmpeg' | 'encoding' | 'signal'>,
   path: string,
-  chosen: Chosen,
+  toScan: ToScan,
   known?: KnownScan,
 ): Promise<Map<number, StreamScan>> {
-  const indexes = indexesOf(chosen);
   try {
     return (
-      (await known?.(indexes)) ??
-      (await scanPackets(ffmpeg, { source: path }, indexes, { signal, stallMs: encoding.stallMs }))
+      (await known?.(toScan)) ??
+      (await scanPackets(ffmpeg, { source: path }, toScan, { signal, stallMs: encoding.stallMs }))
     );
   } catch (error) {
     throw encodeFailure(error);
