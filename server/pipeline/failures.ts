@@ -58,10 +58,12 @@ const BY_END: Partial<Record<ToolError['end'], Verdict>> = {
   },
 };
 
+const NO_SPACE: Verdict = { code: 'no_space', message: 'The worker has no disk space left.' };
+
 /** Lines of FFmpeg that tell the worker's troubles from the file's. The first that matches decides. */
 const BY_LINE: readonly [RegExp, Verdict][] = [
   [/received signal 24/, TIMEOUT],
-  [/No space left on device/, { code: 'no_space', message: 'The worker has no disk space left.' }],
+  [/No space left on device/, NO_SPACE],
   [
     /Cannot allocate memory|Resource temporarily unavailable|malloc.*failed/i,
     { code: 'out_of_memory', message: 'The encoder ran out of memory.' },
@@ -123,6 +125,9 @@ function byStatus(exitStatus: string, end: ToolError['end']): Verdict | undefine
   if (TOO_LARGE.test(exitStatus)) return TOO_MUCH;
   return undefined;
 }
+
+/** FFmpeg could not write all that it should. It can be tried again. */
+export const diskFull = (): JobError => new JobError({ ...NO_SPACE, permanent: false });
 
 /** FFmpeg could not do it with this file: it would say the same again. */
 export const saidNo = (error: unknown): boolean =>

@@ -1,5 +1,6 @@
 /** Outputs are there whole or not at all, whatever happens while they are stored. */
-import { readdir, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { transact } from '../../db/transaction.ts';
 import { cancelMedia } from '../../server/media/lifecycle.ts';
@@ -86,3 +87,36 @@ it('says what FFmpeg it runs, and how it is confined', async () => {
   };
   await expect(checkFfmpeg(broken)).rejects.toThrow();
 });
+
+/** An FFmpeg that can write no more than 4 KiB of a file, while `full` is there: the kernel refuses the rest. */
+async function crampedFfmpeg(): Promise<{ dir: string; path: string; full: string }> {
+  const dir = await mkdtemp(join(tmpdir(), 'millrace-cramped-'));
+  const path = join(dir, 'ffmpeg');
+  const full = join(dir, 'full');
+  await writeFile(path, `#!/bin/bash\n[ -e ${full} ] && trap '' XFSZ && ulimit -f 4\nexec ffmpeg "$@"\n`);
+  await writeFile(full, '');
+  for (const each of [dir, path]) await chmod(each, 0o755);
+  return { dir, path, full };
+}
+
+it('takes nothing for whole that FFmpeg could not write, though FFmpeg does not say so', async () => {
+  const cramped = await crampedFfmpeg();
+  const env = { FFMPEG_PATH: cramped.path, SANDBOX: 'off', LADDER: '144', STORYBOARD: 'off' };
+  const small = await openBench(env);
+  try {
+    const id = await small.upload(clip);
+    await small.drain();
+    const ladder = (await small.jobs(id)).find(({ task }) => task === 'ladder');
+    expect(ladder).toMatchObject({ status: 'queued', errorCode: 'no_space' });
+    expect((await small.outputs(id)).filter(({ kind }) => kind === 'ladder')).toEqual([]);
+    // There is room again.
+    await rm(cramped.full);
+    await small.ctx.db.updateTable('job').set({ runAt: 1 }).where('status', '=', 'queued').execute();
+    await small.drain();
+    expect(await small.media(id)).toMatchObject({ status: 'ready' });
+    expect((await small.stream(id)).details.audio).toHaveLength(1);
+  } finally {
+    await small.close();
+    await rm(cramped.dir, { recursive: true });
+  }
+}, 120_000);

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { joinPieces, readFragments, timescaleOf } from '../../hls/fragments.ts';
 import type { KeyFrame } from '../../hls/model.ts';
 import type { PieceCutter } from '../encode/cuts.ts';
+import { diskFull } from '../failures.ts';
+import { missingBytes } from '../source/truncation.ts';
 
 export interface Piece {
   path: string;
@@ -14,7 +16,10 @@ export interface Piece {
 /** A segment before it is stored: one file of FFmpeg's, or several to be joined. */
 export type Segment = readonly Piece[];
 
-/** Reads FFmpeg's growing index.m3u8 in `folder`. */
+/**
+ * Reads FFmpeg's growing index.m3u8 in `folder`. Where a disk is full, FFmpeg's HLS muxer writes as much as there is room for,
+ * says nothing, and ends well: so what is cut off is refused here.
+ */
 export class PieceReader {
   readonly folder: string;
   readonly #cutter: PieceCutter<Piece>;
@@ -53,6 +58,8 @@ export class PieceReader {
       path: join(this.folder, name),
       duration: Number(duration),
     }));
+    if (all && !isOver(text)) throw diskFull();
+    for (const { path } of pieces) if (await isCut(path)) throw diskFull();
     const last = isOver(text) ? pieces.at(-1) : undefined;
     if (last && this.#measuresLast) last.duration = await this.#shownSeconds(last.path);
     return pieces;
@@ -63,6 +70,12 @@ export class PieceReader {
     const times = readFragments(await headOf(path)).map(({ shown }) => shown);
     return (Math.max(...times.map(({ to }) => to)) - Math.min(...times.map(({ from }) => from))) / ticks;
   }
+}
+
+/** A piece of which not everything that its boxes announce could be written. */
+async function isCut(path: string): Promise<boolean> {
+  const { size } = await stat(path);
+  return size === 0 || (await missingBytes(path, size)) > 0;
 }
 
 /** FFmpeg has written the last piece. */

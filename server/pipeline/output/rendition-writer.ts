@@ -9,6 +9,7 @@ import type { StoredSegment } from '../../hls/model.ts';
 import type { NewSegment } from '../../media/growing.ts';
 import { ObjectMissingError } from '../../storage/storage.ts';
 import { Cutter, FreeCutter } from '../encode/cuts.ts';
+import { diskFull } from '../failures.ts';
 import { atOnce } from './at-once.ts';
 import { discard, joined, keyFramesOf, PieceReader, type Segment } from './pieces.ts';
 import { TYPES } from './publish.ts';
@@ -121,8 +122,10 @@ export class RenditionWriter {
     return this.segments.reduce((sum, { duration }) => sum + duration, 0);
   }
 
-  #init(): Promise<Buffer> {
-    return readFile(join(this.#folder, 'init.mp4'));
+  async #init(): Promise<Buffer> {
+    const init = await readFile(join(this.#folder, 'init.mp4'));
+    if (!init.length) throw diskFull(); // FFmpeg says nothing of that
+    return init;
   }
 
   #keep(before: StoredSegment, segment: Segment): StoredSegment {
