@@ -17,6 +17,14 @@ const VIDEO = JSON.stringify({ duration: 1, audio: [], video: { width: 2 } });
 const SOUND = JSON.stringify({ duration: 1, audio: [{}] });
 /** As little as there can be; more is wanted where a test says so. */
 const { encoding } = loadConfig({ STORYBOARD: 'off', WAVEFORM: 'off', SUBTITLES: 'off' });
+/** A picture that can be taken over as it is. */
+const COPYABLE = JSON.stringify({
+  ...{ duration: 1, container: 'mov', bitrate: 1_000_000, audio: [] },
+  video: {
+    ...{ codec: 'h264', profile: 'High', pixelFormat: 'yuv420p', interlaced: false, hdr: false, rotation: 0 },
+    ...{ width: 640, height: 360, codedWidth: 640, codedHeight: 360, frameRate: 25 },
+  },
+});
 const FAILURE = { code: 'not_decodable', message: 'It is damaged.', permanent: true };
 
 describe.each(DIALECTS)('on %s', (dialect) => {
@@ -84,6 +92,14 @@ describe.each(DIALECTS)('on %s', (dialect) => {
       'poster',
       'ladder',
     ]);
+  });
+
+  it('takes the poster of a picture that can be copied when that plays, or is not used', async () => {
+    await probed(COPYABLE);
+    await go();
+    expect(await jobs()).toEqual(['copy queued', 'probe queued']);
+    await failing('copy');
+    expect(await jobs()).toEqual(['copy failed', 'ladder queued', 'poster queued', 'probe queued']);
   });
 
   it('takes no poster of a sound, unless it has a cover', async () => {

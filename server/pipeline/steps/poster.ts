@@ -11,6 +11,7 @@ import { decoding } from '../footprint.ts';
 import { plainPicture } from '../encode/filters.ts';
 import { publish } from '../output/publish.ts';
 import type { Step, StepContext } from '../step.ts';
+import { mayCopy } from './copy.ts';
 
 export const posterStep: Step = {
   name: 'poster',
@@ -20,7 +21,8 @@ export const posterStep: Step = {
   extra: true,
   needs: decoding,
   done: ({ outputs }) => outputs.has('poster'),
-  due: ({ source }) => source?.video !== undefined || source?.cover !== undefined,
+  // A picture that is only copied plays in seconds, and would share the processors with it.
+  due: (state) => (state.source?.video !== undefined || state.source?.cover !== undefined) && !mayCopy(state),
   async run(ctx) {
     ctx.progress({ percent: 0, stage: 'Taking a still' });
     const still = await takeStill(ctx, ctx.source());
