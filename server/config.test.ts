@@ -40,8 +40,18 @@ describe('loadConfig', () => {
   });
 
   it('names everything that is wrong at once', () => {
-    const problems = failure({ PORT: '99999', STORAGE: 'ftp', UPLOAD_MAX_SIZE: 'much', ADMIN_KEY: 'a b' });
-    for (const name of ['PORT', 'STORAGE', 'UPLOAD_MAX_SIZE', 'ADMIN_KEY']) expect(problems).toContain(name);
+    const wrong = { PORT: '99999', STORAGE: 'ftp', UPLOAD_MAX_SIZE: 'much', ADMIN_KEY: 'a b', LADDER: 'big' };
+    const problems = failure(wrong);
+    for (const name of Object.keys(wrong)) expect(problems).toContain(name);
+  });
+
+  it('takes proxies and origins as they are written', () => {
+    const trusted = (TRUST_PROXY: string) => loadConfig({ TRUST_PROXY }).trustProxy;
+    expect(trusted('2')).toBe(2);
+    for (const networks of ['10.0.0.0/8, loopback', '2001:db8::/32', '192.168.0.0/255.255.0.0'])
+      expect(trusted(networks)).toBe(networks);
+    const CORS_ORIGINS = 'https://a.example, http://localhost:3000';
+    expect(loadConfig({ CORS_ORIGINS }).corsOrigins).toEqual(['https://a.example', 'http://localhost:3000']);
   });
 
   it.each([
@@ -52,6 +62,12 @@ describe('loadConfig', () => {
     [{ DATABASE_URL: 'mysql://localhost' }, 'DATABASE_URL must start with postgresql://'],
     [{ LADDER: 'big' }, 'LADDER must be heights'],
     [{ UPLOAD_EXPIRES: 'soon' }, 'UPLOAD_EXPIRES is not a duration'],
+    [{ UPLOAD_MAX_SIZE: '64G' }, 'UPLOAD_MAX_SIZE is not a size'],
+    [{ PORT: 'http' }, 'PORT must be a whole number from 0 to 65535'],
+    [{ SANDBOX: 'maybe' }, 'SANDBOX must be one of auto, require, off'],
+    [{ S3_ENDPOINT: 'localhost:9000' }, 'S3_ENDPOINT must be an address with http:// or https://'],
+    [{ TRUST_PROXY: 'nginx' }, 'TRUST_PROXY must be false, the number of proxies'],
+    [{ CORS_ORIGINS: 'https://a.example/' }, 'CORS_ORIGINS must be * or origins'],
   ])('refuses %j', (env, message) => {
     expect(failure(env)).toContain(message);
   });

@@ -7,11 +7,13 @@ import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { CODECS, encodingConfig } from './encoding-config.ts';
 import {
+  address,
   duration,
   flag,
   integer,
   list,
   optional,
+  origins,
   processes,
   retention,
   size,
@@ -32,9 +34,9 @@ export const ENVIRONMENT = {
   HOST: text.default('0.0.0.0'),
   PORT: integer(8080, 0, 65_535),
   DATA_DIR: text.default('./data'),
-  PUBLIC_URL: z.url().optional(),
+  PUBLIC_URL: address.optional(),
   TRUST_PROXY: trustedProxies,
-  CORS_ORIGINS: list('*'),
+  CORS_ORIGINS: origins('*'),
   ROLE: z.enum(['all', 'server', 'worker']).default('all'),
   WEB_CONCURRENCY: processes.default(1),
   START_TIMEOUT: duration('60s'),
@@ -47,7 +49,7 @@ export const ENVIRONMENT = {
   SESSION_SECRET: z.string().min(32, 'must have at least 32 characters').optional(),
   SESSION_TTL: duration('30d'),
   JWT_SECRET: z.string().min(32, 'must have at least 32 characters').optional(),
-  JWT_JWKS_URL: z.url().optional(),
+  JWT_JWKS_URL: address.optional(),
   JWT_ISSUER: optional,
   JWT_AUDIENCE: optional,
   DEFAULT_VISIBILITY: z.enum(['private', 'unlisted', 'public']).default('private'),
@@ -63,7 +65,7 @@ export const ENVIRONMENT = {
 
   // Storage
   STORAGE: z.enum(['disk', 's3']).default('disk'),
-  S3_ENDPOINT: z.url().optional(),
+  S3_ENDPOINT: address.optional(),
   S3_REGION: text.default('us-east-1'),
   S3_BUCKET: optional,
   S3_PREFIX: z
@@ -145,7 +147,7 @@ export const ENVIRONMENT = {
   STREAM_LOOKUP: duration('10s'),
   STREAM_DEADLINE: duration('24h'),
   STREAM_TIMEOUT: duration('30s'),
-  STREAM_API_URL: z.url().default('https://api.cloudflare.com/client/v4'),
+  STREAM_API_URL: address.default('https://api.cloudflare.com/client/v4'),
 } as const;
 
 export type Env = z.infer<z.ZodObject<typeof ENVIRONMENT>>;
@@ -162,13 +164,29 @@ export class ConfigError extends Error {
 /** Reads the environment. Empty variables count as absent. Throws ConfigError with everything that is wrong. */
 export function loadConfig(env: Record<string, string | undefined> = process.env): Config {
   const given = Object.fromEntries(Object.entries(env).filter(([, v]) => v !== undefined && v.trim() !== ''));
-  const parsed = z.object(ENVIRONMENT).safeParse(given);
-  const problems = parsed.success
-    ? contradictions(parsed.data)
-    : parsed.error.issues.map((i) => `${i.path.join('.')} ${i.message}`);
-  if (!parsed.success || problems.length) throw new ConfigError(problems);
+  const schema = z.object(ENVIRONMENT);
+  const parsed = schema.safeParse(given);
+  if (!parsed.success) {
+    const { issues } = parsed.error;
+    const wrong = new Set(issues.map(({ path }) => String(path[0])));
+    const others = schema.parse(
+      Object.fromEntries(Object.entries(given).filter(([name]) => !wrong.has(name))),
+    );
+    const further = contradictions(others).filter(
+      (problem) => ![...wrong].some((name) => problem.includes(name)),
+    );
+    throw new ConfigError([
+      ...issues.map((issue) => `${String(issue.path[0])} ${wordsFor(issue)}`),
+      ...further,
+    ]);
+  }
+  const problems = contradictions(parsed.data);
+  if (problems.length) throw new ConfigError(problems);
   return toConfig(parsed.data);
 }
+
+const wordsFor = (issue: z.core.$ZodIssue): string =>
+  issue.code === 'invalid_value' ? `must be one of ${issue.values.join(', ')}` : issue.message;
 
 function contradictions(env: Env): string[] {
   const problems: string[] = [];

@@ -60,8 +60,7 @@ function stopOnSignals(config: Config, { logger }: Telemetry, stop: () => Promis
 }
 
 main().catch((error: unknown) => {
-  const hint = (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? ' Set PORT to another one.' : '';
-  process.stderr.write(`Millrace could not start: ${messageOf(error)}${hint}\n`);
+  process.stderr.write(`Millrace could not start: ${messageOf(error)}\n`);
   if (!(error instanceof ConfigError) && process.env.LOG_LEVEL === 'debug') console.error(error);
   process.exit(1);
 });

@@ -15,6 +15,7 @@ import { pruneJobs } from './jobs/prune.ts';
 import { startWorker, type Worker, type WorkerOptions } from './jobs/worker.ts';
 import {
   advance,
+  checkFfmpeg,
   cleanScratch,
   closePipeline,
   mediaFailed,
@@ -78,12 +79,26 @@ async function listen(ctx: Context, server: Server): Promise<Server> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, resolve);
+  }).catch((error: NodeJS.ErrnoException) => {
+    throw new Error(LISTEN_HINTS[error.code ?? '']?.(host, port) ?? messageOf(error), { cause: error });
   });
   return server;
 }
 
+/** What to do about it, by the system's word for it. */
+const LISTEN_HINTS: Record<string, (host: string, port: number) => string> = {
+  EADDRINUSE: (_, port) =>
+    `port ${port} is taken by another program. End that one, or set PORT to another port.`,
+  EACCES: (_, port) => `port ${port} needs more rights than this user has. Set PORT to 1024 or above.`,
+  EADDRNOTAVAIL: (host) =>
+    `this machine has no address ${host}. Set HOST to one it has, or leave it out for all.`,
+  ENOTFOUND: (host) =>
+    `nobody knows the address ${host}. Set HOST to one of this machine, or leave it out for all.`,
+};
+
 async function work(ctx: Context, uploads: Uploads, remote: RemoteEncoding | undefined): Promise<Worker> {
   await cleanScratch(ctx);
+  void warnWithoutFfmpeg(ctx);
   const { concurrency, early } = ctx.config.encoding;
   const pools = [
     { tasks: createTasks(ctx, uploads, remote), concurrency },
@@ -97,6 +112,18 @@ async function work(ctx: Context, uploads: Uploads, remote: RemoteEncoding | und
       await closePipeline(ctx);
     },
   };
+}
+
+/** `npm start` sees to it that FFmpeg is there; what starts the server itself may not. */
+async function warnWithoutFfmpeg(ctx: Context): Promise<void> {
+  const { fallback, choice } = ctx.config.encoder;
+  if (fallback === 'stream' && choice.every((encoder) => encoder === 'stream')) return;
+  await checkFfmpeg(ctx).catch((error: unknown) => {
+    ctx.logger.debug({ err: error }, 'FFmpeg was tried');
+    ctx.logger.warn(
+      `${ctx.config.encoding.ffmpegPath} can't be run: uploads are taken, but fail as ffmpeg_missing. Install FFmpeg, or set FFMPEG_PATH and FFPROBE_PATH.`,
+    );
+  });
 }
 
 function startPool(

@@ -34,7 +34,7 @@ export function createTelemetry(options: TelemetryOptions, destination?: Destina
           ...base,
           transport: {
             target: 'pino-pretty',
-            options: { ignore: 'pid,hostname', translateTime: 'HH:MM:ss' },
+            options: { ignore: 'pid,hostname', translateTime: 'HH:MM:ss', singleLine: true },
           },
         })
       : pino(base);

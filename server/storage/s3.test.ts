@@ -20,6 +20,6 @@ describe('S3Storage', () => {
 
   it('says that a bucket is missing', async () => {
     const storage = new S3Storage({ ...(await startS3()), bucket: 'no-such-bucket', prefix: '' });
-    await expect(storage.check()).rejects.toThrow();
+    await expect(storage.check()).rejects.toThrow("no-such-bucket can't be used: it does not exist (404)");
   });
 });

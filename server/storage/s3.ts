@@ -8,6 +8,7 @@ import {
   ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
+  type S3ServiceException,
 } from '@aws-sdk/client-s3';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
@@ -35,6 +36,15 @@ export interface S3Options {
   secretKey?: string | undefined;
   forcePathStyle: boolean;
 }
+
+/** What a status means when a bucket is asked for. */
+const BUCKET_PROBLEMS: Record<number, string> = {
+  301: 'it is in another region (301). Set S3_REGION.',
+  400: 'S3 does not understand the request (400). Look at S3_ENDPOINT and S3_REGION.',
+  401: 'S3 refuses the key (401). Look at S3_ACCESS_KEY and S3_SECRET_KEY.',
+  403: 'S3 refuses the key, or the key may not use it (403). Look at S3_ACCESS_KEY, S3_SECRET_KEY and the permissions.',
+  404: 'it does not exist (404). Make it, or look at S3_BUCKET and S3_ENDPOINT.',
+};
 
 /** Objects in one bucket of any service that speaks S3. */
 export class S3Storage implements Storage {
@@ -196,7 +206,14 @@ export class S3Storage implements Storage {
   }
 
   async check(): Promise<void> {
-    await this.client.send(new HeadBucketCommand({ Bucket: this.bucket }));
+    // An answer to HEAD has no body, so the SDK has no words for what is wrong.
+    await this.client.send(new HeadBucketCommand({ Bucket: this.bucket })).catch((error: unknown) => {
+      const status = (error as S3ServiceException).$metadata?.httpStatusCode ?? 0;
+      const reason = BUCKET_PROBLEMS[status];
+      throw reason
+        ? new Error(`the bucket ${this.bucket} can't be used: ${reason}`, { cause: error })
+        : error;
+    });
   }
 
   freeBytes(): Promise<undefined> {

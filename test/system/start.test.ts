@@ -92,13 +92,14 @@ describe('on s3', () => {
   );
 
   it.each([
-    ['a bucket that is not there', { S3_BUCKET: 'millrace-is-not-here' }],
-    ['a wrong secret', { S3_SECRET_KEY: 'wrong' }],
+    ['a bucket that is not there', { S3_BUCKET: 'millrace-is-not-here' }, 'it does not exist (404)'],
+    ['a wrong secret', { S3_SECRET_KEY: 'wrong' }, 'Look at S3_ACCESS_KEY, S3_SECRET_KEY'],
   ])(
     'does not wait for %s',
-    async (_what, wrong) => {
+    async (_what, wrong, reason) => {
       const said = await failure({ ...env, ...wrong });
-      expect(said).toContain('could not start');
+      expect(said).toMatch(/could not start: the bucket \S+ can't be used/);
+      expect(said).toContain(reason);
       expect(said).not.toContain('waiting for');
     },
     90_000,
