@@ -9,6 +9,7 @@ import Hls, {
 } from 'hls.js';
 import { handOver, mayHandOver, preferences } from './handover.ts';
 import { codecOf, type Renditions } from './renditions.ts';
+import type { Sounds } from './sounds.ts';
 
 export interface Playing {
   /** Call it when there may be better renditions than those that play: moves on to them. */
@@ -31,13 +32,19 @@ const MEDIA_RECOVERIES = 3;
 const NETWORK_RETRY_MS = 3_000;
 const CONFIG: Partial<HlsConfig> = { capLevelToPlayerSize: true, backBufferLength: 60 };
 
-export function playHls(video: HTMLVideoElement, url: string, renditions: Renditions, told: Told): Playing {
+/** What the player's menus show and choose. */
+export interface Choices {
+  renditions: Renditions;
+  sounds: Sounds;
+}
+
+export function playHls(video: HTMLVideoElement, url: string, choices: Choices, told: Told): Playing {
   if (isSafari() || !Hls.isSupported()) {
     video.src = url;
     video.addEventListener('error', () => told.broken('This browser can’t play the stream.'));
     return { look: () => undefined, stop: () => video.removeAttribute('src') };
   }
-  return new HlsPlayer(video, url, renditions, told);
+  return new HlsPlayer(video, url, choices, told);
 }
 
 /** Only Safari has AirPlay's event; its own player saves battery and does AirPlay. Chrome's own HLS has no quality menu. */
@@ -47,6 +54,7 @@ class HlsPlayer implements Playing {
   readonly #video: HTMLVideoElement;
   readonly #url: string;
   readonly #renditions: Renditions;
+  readonly #sounds: Sounds;
   readonly #told: Told;
   readonly #stopped = new AbortController();
   #hls: Hls;
@@ -60,10 +68,11 @@ class HlsPlayer implements Playing {
   #lost = false;
   #missing = 0;
 
-  constructor(video: HTMLVideoElement, url: string, renditions: Renditions, told: Told) {
+  constructor(video: HTMLVideoElement, url: string, { renditions, sounds }: Choices, told: Told) {
     this.#video = video;
     this.#url = url;
     this.#renditions = renditions;
+    this.#sounds = sounds;
     this.#told = told;
     this.#hls = this.#open(CONFIG);
   }
@@ -95,6 +104,7 @@ class HlsPlayer implements Playing {
     hls.on(Events.INIT_PTS_FOUND, (_, data) => data.id === PlaylistLevelType.MAIN && (this.#timeline = data));
     hls.on(Events.FRAG_BUFFERED, () => (this.#recoveries = this.#missing = 0));
     hls.on(Events.ERROR, (_, error) => this.#recover(hls, error));
+    this.#sounds.follow(hls);
   }
 
   /** Looks until it has seen the newest, and waits for a moment at which moving on doesn't hurt. */

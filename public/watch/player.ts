@@ -5,6 +5,7 @@ import type { Media, Playback } from '../api/types.ts';
 import { h } from '../ui/dom.ts';
 import { playHls, type Playing, type Told } from './play-hls.ts';
 import { Renditions } from './renditions.ts';
+import { Sounds } from './sounds.ts';
 import { waveform } from './waveform.ts';
 
 export interface Player {
@@ -24,15 +25,18 @@ export function createPlayer(media: Media, told: Told): Player {
   const { playback, source } = media;
   if (!playback) throw new Error('nothing to play yet');
   const sound = source !== null && !source.video;
-  const renditions = new Renditions();
+  const choices = { renditions: new Renditions(), sounds: new Sounds() };
   const video = h('video', {
     slot: 'media',
     playsinline: true,
     poster: playback.posterWebp ?? playback.poster ?? playback.placeholder,
     'aria-label': media.title,
   });
-  // Before media-chrome sees the element: that is when it looks for the list.
-  Object.assign(video, { videoRenditions: renditions });
+  // Before media-chrome sees the element: that is when it looks for the lists. Safari has one of sounds itself.
+  Object.assign(video, {
+    videoRenditions: choices.renditions,
+    ...('audioTracks' in video ? {} : { audioTracks: choices.sounds }),
+  });
   const controller = controls(video, sound);
   const shape = source?.video ? ` ${source.video.height > source.video.width ? 'tall' : 'wide'}` : ' wide';
   const element = h('div', { class: `player${sound ? ' sound' : shape}` }, controller);
@@ -43,7 +47,7 @@ export function createPlayer(media: Media, told: Told): Player {
     if (shape && sound && !element.querySelector('.waveform')) element.prepend(waveform(video, shape));
     playing.look();
   }
-  const playing: Playing = playHls(video, playback.hls, renditions, told);
+  const playing: Playing = playHls(video, playback.hls, choices, told);
   const unbind = bindShortcuts(controller);
   enrich(playback);
   return {
@@ -90,7 +94,7 @@ function controls(video: HTMLVideoElement, sound: boolean): Controller {
     ...(sound ? [] : [c('media-loading-indicator', { slot: 'centered-chrome', noautohide: '' })]),
     settings(sound),
     c('media-control-bar', { class: 'seek', ...shown }, c('media-time-range')),
-    c('media-control-bar', shown, ...bar),
+    c('media-control-bar', { class: 'buttons', ...shown }, ...bar),
   ) as Controller;
 }
 
@@ -107,6 +111,7 @@ function settings(sound: boolean): HTMLElement {
     { hidden: '', anchor: 'auto' },
     item('Speed', 'media-playback-rate-menu'),
     item('Subtitles', 'media-captions-menu'),
+    item('Sound', 'media-audio-track-menu'),
     ...(sound ? [] : [item('Quality', 'media-rendition-menu')]),
   );
 }

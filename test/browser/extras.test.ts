@@ -72,31 +72,28 @@ inChromium('what a media has beside its stream', () => {
     await context.close();
   });
 
-  it('shows subtitles when they are said', async () => {
+  it('shows subtitles when they are said, and changes the sound', async () => {
     const { page, context, problems } = await openLoggedIn(browser, server);
     const srt = join(folder.path, 'said.srt');
     await writeFile(srt, '1\n00:00:02,000 --> 00:00:04,000\n<i>Guten</i> <b>Tag\n');
     const said = join(folder.path, 'said.mkv');
     const film = await makeFilm(join(folder.path, 'silent.mp4'), 6);
-    const tags = ['-metadata:s:s:0', 'language=ger', '-disposition:s:0', '0'];
+    const tags = ['-metadata:s:a:1', 'language=ger', '-metadata:s:s:0', 'language=ger'];
     await execa('ffmpeg', [
-      '-v',
-      'error',
-      '-i',
-      film,
-      '-i',
-      srt,
-      '-c',
-      'copy',
-      '-c:s',
-      'subrip',
-      ...tags,
-      said,
+      ...['-v', 'error', '-i', film, '-i', srt],
+      ...['-map', '0:v', '-map', '0:a', '-map', '0:a', '-map', '1:s', '-c', 'copy', '-c:s', 'subrip'],
+      ...[...tags, '-disposition:s:0', '0', said],
     ]);
     await openReady(page, said);
     await page.locator('media-settings-menu-button').click();
     await page.locator('media-settings-menu-item', { hasText: 'Subtitles' }).click();
     await page.locator('media-captions-menu').getByText('Deutsch').click();
+    await page.keyboard.press('Escape');
+    const sound = page.waitForRequest(/\/a1\/[^/]+\.m4s/);
+    await page.locator('media-settings-menu-button').click();
+    await page.locator('media-settings-menu-item', { hasText: 'Sound' }).click();
+    await page.locator('media-audio-track-menu').getByText('Deutsch').click();
+    await sound;
     await page.keyboard.press('Escape');
     const seek = (seconds: number) =>
       page.locator('video').evaluate((v: { currentTime: number }, to) => void (v.currentTime = to), seconds);
