@@ -7,7 +7,7 @@ import { h } from '../ui/dom.ts';
 import { dateTime } from '../ui/format.ts';
 import { statusBadge } from '../ui/status.ts';
 import { progressText } from '../upload/view.ts';
-import { mediaLink, took } from './jobs-table.ts';
+import { mediaLink, took, waits } from './jobs-table.ts';
 
 export interface JobDrawer {
   open(jobId: string): void;
@@ -76,8 +76,6 @@ function body(job: Job | undefined, close: () => void): HTMLElement[] {
       : []),
   ];
 }
-
-const waits = (job: Job): boolean => job.status === 'queued' && new Date(job.runAt).getTime() > Date.now();
 
 function facts(job: Job): HTMLElement {
   const rows: [string, string | HTMLElement][] = [

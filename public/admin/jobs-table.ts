@@ -2,7 +2,7 @@
 import type { Job } from '../api/types.ts';
 import { actionButton } from '../ui/button.ts';
 import { h } from '../ui/dom.ts';
-import { duration } from '../ui/format.ts';
+import { dateTime, duration } from '../ui/format.ts';
 import { emptyState } from '../ui/page.ts';
 import { statusBadge } from '../ui/status.ts';
 import { progressText } from '../upload/view.ts';
@@ -42,6 +42,10 @@ export function createJobsTable(open: (jobId: string) => void): LiveTable<Job> {
 export const mediaLink = (id: string): HTMLElement =>
   h('a', { href: `/watch/${id}`, title: id, class: 'number', 'data-focus': 'media' }, `…${id.slice(-8)}`);
 
+/** It may not run yet: a retry after its pause, or cleaning up for later. */
+export const waits = ({ status, runAt }: Job): boolean =>
+  status === 'queued' && new Date(runAt).getTime() > Date.now();
+
 function statusOf(job: Job): HTMLElement {
   const progress = job.status === 'running' ? job.progress : null;
   return h(
@@ -52,6 +56,7 @@ function statusOf(job: Job): HTMLElement {
       ? h('progress', { class: 'bar', max: 100, value: progress.percent, 'aria-label': 'Progress' })
       : null,
     progress ? h('span', { class: 'muted truncate note' }, progressText(progress)) : null,
+    waits(job) ? h('span', { class: 'muted truncate note' }, `until ${dateTime(job.runAt)}`) : null,
     job.error && job.status !== 'succeeded'
       ? h('span', { class: 'muted truncate note', title: job.error.message }, job.error.message)
       : null,

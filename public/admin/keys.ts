@@ -116,7 +116,7 @@ const COLUMNS = ['Name', 'Key', 'Owner', 'Scopes', 'Created', 'Last used', ''];
 function table(keys: ApiKey[], reload: () => Promise<void>): HTMLElement {
   const row = (key: ApiKey): (Node | string)[] => [
     h('strong', { class: 'truncate', title: key.name }, key.name),
-    h('code', {}, `${key.hint}…`),
+    key.hint ? h('code', {}, `${key.hint}…`) : '–',
     key.owner,
     key.scopes.join(', '),
     created(key.createdAt),

@@ -53,7 +53,13 @@ function nameOf(media: Media): HTMLElement {
     thumbnail,
     h(
       'a',
-      { class: 'truncate', href: `/watch/${media.id}`, title: media.title, 'data-focus': 'name' },
+      {
+        class: 'truncate',
+        dir: 'auto',
+        href: `/watch/${media.id}`,
+        title: media.title,
+        'data-focus': 'name',
+      },
       media.title || 'Untitled',
     ),
   );

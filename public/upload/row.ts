@@ -23,7 +23,7 @@ const ACTIONS: Record<ActionName, Omit<Action, 'run'>> = {
 
 /** `run` does what a button of the row says. */
 export function createRow(run: (action: ActionName) => Promise<void> | void): Row {
-  const title = h('p', { class: 'row-title' });
+  const title = h('p', { class: 'row-title', dir: 'auto' });
   const status = h('p', { class: 'row-status' });
   const bar = h('progress', { class: 'bar', max: 100 });
   const steps = h('ol', { class: 'steps', 'aria-label': 'Steps' });

@@ -87,6 +87,9 @@ describe('viewOf', () => {
   });
 
   it('says that it waits for a worker', () => {
+    const progress = { percent: 0, step: 'probe' };
+    for (const waiting of [media({}), media({ progress })])
+      expect(viewOf({ media: waiting, jobs: [job('probe')] }).detail).toBe('Waiting for a worker');
     expect(viewOf({ media: media({}), jobs: [job('probe')] })).toMatchObject({
       detail: 'Waiting for a worker',
       bar: undefined,

@@ -120,10 +120,11 @@ function processingView(media: Media, jobs: Job[]): Pick<RowView, 'tone' | 'deta
   const running = jobs.filter((j) => j.status === 'running' && j.progress);
   const of = (task: string) => running.find((j) => j.task === task)?.progress;
   const progress = of('ladder') ?? of('first') ?? media.progress ?? running[0]?.progress;
-  const queued = !progress && jobs.length > 0 && jobs.every((j) => j.status !== 'running');
+  const idle = jobs.length > 0 && jobs.every((j) => j.status !== 'running');
+  const waits = idle && (!progress || (!progress.percent && jobs.some((j) => j.status === 'queued')));
   return {
     tone: 'busy',
-    detail: progress ? progressText(progress) : queued ? 'Waiting for a worker' : factsOf(media),
+    detail: waits ? 'Waiting for a worker' : progress ? progressText(progress) : factsOf(media),
     bar: progress?.percent,
     steps: stepsOf(jobs),
   };

@@ -86,7 +86,7 @@ async function deleteThis(media: Media): Promise<void> {
 
 /** The title; its owner can edit it in place. */
 export function titleOf(media: Media, mayChange: boolean): HTMLElement {
-  if (!mayChange) return h('h1', { class: 'media-title' }, media.title);
+  if (!mayChange) return h('h1', { class: 'media-title', dir: 'auto' }, media.title);
   const title = h(
     'span',
     {
@@ -120,5 +120,5 @@ export function titleOf(media: Media, mayChange: boolean): HTMLElement {
     }
     title.textContent = media.title;
   }
-  return h('h1', { class: 'media-title' }, title);
+  return h('h1', { class: 'media-title', dir: 'auto' }, title);
 }
