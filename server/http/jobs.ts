@@ -14,7 +14,7 @@ import { viewJob, viewJobWhole } from './job-view.ts';
 import { cancelOne, retryOne } from './retry.ts';
 import { idOf, resource } from './routes.ts';
 
-const listQuery = z.object({
+const listQuery = z.strictObject({
   ...page,
   media: id.optional(),
   status: wordsOf(JOB_STATUSES).optional(),

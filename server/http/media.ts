@@ -15,7 +15,7 @@ import { viewMedia } from './media-view.ts';
 import { retryMedia } from './retry.ts';
 import { idOf, resource } from './routes.ts';
 
-const listQuery = z.object({
+const listQuery = z.strictObject({
   ...page,
   status: wordsOf(MEDIA_STATUSES).optional(),
   owner: line(200).optional(),

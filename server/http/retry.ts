@@ -103,11 +103,7 @@ async function again(trx: Trx, job: JobRow): Promise<JobRow> {
 function notFailed({ status, cancelRequested }: JobRow): AppError {
   const stopping = status === 'running' && cancelRequested === 1;
   const said = stopping ? 'is being stopped: try again when it is cancelled' : isNow(status);
-  return new AppError(
-    409,
-    'not_failed',
-    `Only failed and cancelled jobs can be retried; this one is ${said}.`,
-  );
+  return new AppError(409, 'not_failed', `Only failed and cancelled jobs can be retried; this one ${said}.`);
 }
 
 const isNow = (status: string): string => (status === 'succeeded' ? 'has succeeded' : `is ${status}`);

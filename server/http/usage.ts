@@ -7,7 +7,7 @@ import type { Access } from './access.ts';
 import { line, page, readQuery } from './input.ts';
 import { resource } from './routes.ts';
 
-const query = z.object({ limit: page.limit, cursor: line(200).optional() });
+const query = z.strictObject({ limit: page.limit, cursor: line(200).optional() });
 
 export function usageRoutes({ config, db }: Context, access: Access): Router {
   const router = Router();

@@ -30,7 +30,8 @@ export async function respond(
   headers.delete('Content-Length');
   if (problem) headers.delete('Content-Type'); // @tus/server's text is not what is sent
   let body: string | undefined;
-  const document = problem ? toProblem(problem) : json;
+  const requestId = response.getHeader('X-Request-Id');
+  const document = problem ? { ...toProblem(problem), ...(requestId ? { requestId } : {}) } : json;
   if (document && request.method !== 'HEAD') {
     body = JSON.stringify(document);
     headers.set('Content-Type', problem ? 'application/problem+json' : 'application/json');

@@ -24,6 +24,7 @@ const TABLE: Wrong[] = [
   { path: '/api/media?limit=0', status: 400, code: 'invalid_input' },
   { path: '/api/media?limit=101', status: 400, code: 'invalid_input' },
   { path: '/api/media?limit=ten', status: 400, code: 'invalid_input' },
+  { path: '/api/media?stauts=failed', status: 400, code: 'invalid_input' },
   { path: '/api/media?limit=1&limit=2', status: 400, code: 'invalid_input' },
   { path: "/api/media?cursor=' or 1=1", status: 400, code: 'invalid_input' },
   { path: '/api/media?status=done', status: 400, code: 'invalid_input' },

@@ -75,7 +75,8 @@ describe('creations', () => {
     const answer = await create(server, headers);
     expect(answer.status).toBe(status);
     expect(answer.headers.get('content-type')).toContain('application/problem+json');
-    expect(((await answer.json()) as { code: string }).code).toBe(code);
+    const requestId = answer.headers.get('x-request-id');
+    expect(await answer.json()).toMatchObject({ code, requestId });
     expect(await countMedia()).toBe(before);
   });
 
