@@ -43,6 +43,15 @@ describe('npm start', () => {
   });
 });
 
+describe('npm run key', () => {
+  it('says where it looked for a database that is not there', async () => {
+    const DATA_DIR = join(tmpdir(), 'millrace-is-not-here');
+    const key = run('npm', ['run', '--silent', 'key', '--', 'list'], { DATA_DIR });
+    expect(await key.code).toBe(1);
+    expect(key.output()).toContain(`there is no ${join(DATA_DIR, 'millrace.db')} yet`);
+  });
+});
+
 function run(program: string, args: string[], env: Record<string, string>) {
   const inherited = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
   const child = spawn(program, args, { cwd: ROOT, env: { ...inherited, ...env }, detached: true });

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { openDatabase } from '../db/dialect.ts';
 import { migrate } from '../db/migrate.ts';
-import { createKey, listKeys, revokeKey } from './auth/keys.ts';
+import { createKey, listKeys, revokeKey, type KeyView } from './auth/keys.ts';
 import { SCOPES, type Scope } from './auth/principal.ts';
 import { loadConfig } from './config.ts';
 import { messageOf } from './errors.ts';
@@ -26,6 +26,9 @@ async function main(): Promise<void> {
   });
   if (existsSync('.env')) process.loadEnvFile('.env');
   const config = loadConfig();
+  const { url, file } = config.database;
+  if (!url && !existsSync(file))
+    throw new Error(`there is no ${file} yet. Start Millrace once, or set DATA_DIR as the server has it.`);
   const db = openDatabase(config.database);
   try {
     await migrate(db);
@@ -43,7 +46,7 @@ async function main(): Promise<void> {
       });
       console.log(key);
     } else if (command === 'list') {
-      console.table(await listKeys(db));
+      console.table((await listKeys(db)).map(readable));
     } else if (command === 'revoke' && id) {
       console.log((await revokeKey(db, id)) ? `revoked ${id}` : `no key in use has the id ${id}`);
     } else {
@@ -52,6 +55,18 @@ async function main(): Promise<void> {
   } finally {
     await db.destroy();
   }
+}
+
+/** Milliseconds as dates. */
+function readable(key: KeyView): object {
+  const { createdAt, lastUsedAt, scopes } = key;
+  const date = (time: number): string => new Date(time).toISOString();
+  return {
+    ...key,
+    scopes: scopes.join(','),
+    createdAt: date(createdAt),
+    lastUsedAt: lastUsedAt === null ? 'never' : date(lastUsedAt),
+  };
 }
 
 function parseScopes(value: string): Scope[] {

@@ -44,7 +44,7 @@ export function createPlayer(media: Media, told: Told): Player {
   function enrich({ storyboard, waveform: shape }: Playback): void {
     // hls.js empties the tracks it finds when it starts: so this one comes after.
     if (storyboard && !video.querySelector('track[label=thumbnails]')) video.append(thumbnails(storyboard));
-    if (shape && sound && !element.querySelector('.waveform')) element.prepend(waveform(video, shape));
+    if (shape && sound && !element.querySelector('.waveform')) controller.append(waveform(video, shape));
     playing.look();
   }
   const playing: Playing = playHls(video, playback.hls, choices, told);

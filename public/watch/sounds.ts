@@ -1,19 +1,21 @@
 /** The list a menu of sounds reads: hls.js's audio tracks as `video.audioTracks` (HTML, section 4.8.11.10.1). */
-import Hls, { Events } from 'hls.js';
+import { Events } from 'hls.js';
+import type Hls from 'hls.js';
+import type { MediaPlaylist } from 'hls.js';
 
 /** One sound of the film. To enable it disables the others, as only one is played. */
 class Sound {
   readonly kind = 'alternative';
+  readonly id: string;
+  readonly label: string;
+  readonly language: string;
   readonly #list: Sounds;
   readonly #index: number;
 
-  constructor(
-    list: Sounds,
-    index: number,
-    readonly id: string,
-    readonly label: string,
-    readonly language: string,
-  ) {
+  constructor(list: Sounds, index: number, { name, lang }: MediaPlaylist) {
+    this.id = String(index);
+    this.label = name;
+    this.language = lang ?? '';
     this.#list = list;
     this.#index = index;
   }
@@ -60,8 +62,7 @@ export class Sounds extends EventTarget {
     for (let i = 0; i < this.length; i++) delete this[i];
     const tracks = hls.audioTracks;
     this.length = tracks.length > 1 ? tracks.length : 0;
-    for (let i = 0; i < this.length; i++)
-      this[i] = new Sound(this, i, String(i), tracks[i]!.name, tracks[i]!.lang ?? '');
+    for (let i = 0; i < this.length; i++) this[i] = new Sound(this, i, tracks[i]!);
     this.#hls = hls;
     this.dispatchEvent(new Event('addtrack'));
   }

@@ -17,9 +17,17 @@ const QUIETEST = 0.06;
 /** Of the height: so that silence is a line. */
 const LEAST = 0.02;
 
-/** An element that fills itself once the file is there. Pointers only: the time range does the same for keys. */
+/**
+ * An element that fills itself once the file is there, at the top of a media-controller. Pointers only: the time range does
+ * the same for keys.
+ */
 export function waveform(video: HTMLMediaElement, url: string): HTMLElement {
-  const element = h('div', { class: 'waveform', 'aria-hidden': 'true' });
+  const element = h('div', {
+    class: 'waveform',
+    'aria-hidden': 'true',
+    slot: 'top-chrome',
+    noautohide: true,
+  });
   const follow = (): void => {
     const played = video.duration > 0 ? video.currentTime / video.duration : 0;
     element.style.setProperty('--played', `${played * 100}%`);
