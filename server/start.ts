@@ -15,10 +15,10 @@ import { pruneJobs } from './jobs/prune.ts';
 import { startWorker, type Worker, type WorkerOptions } from './jobs/worker.ts';
 import {
   advance,
-  checkFfmpeg,
   cleanScratch,
   closePipeline,
   mediaFailed,
+  missingTools,
   refuseMissingEncoders,
 } from './pipeline/index.ts';
 import { openRemoteEncoding, type RemoteEncoding } from './providers/index.ts';
@@ -98,7 +98,7 @@ const LISTEN_HINTS: Record<string, (host: string, port: number) => string> = {
 
 async function work(ctx: Context, uploads: Uploads, remote: RemoteEncoding | undefined): Promise<Worker> {
   await cleanScratch(ctx);
-  void warnWithoutFfmpeg(ctx);
+  await warnWithoutFfmpeg(ctx);
   const { concurrency, early } = ctx.config.encoding;
   const pools = [
     { tasks: createTasks(ctx, uploads, remote), concurrency },
@@ -118,12 +118,11 @@ async function work(ctx: Context, uploads: Uploads, remote: RemoteEncoding | und
 async function warnWithoutFfmpeg(ctx: Context): Promise<void> {
   const { fallback, choice } = ctx.config.encoder;
   if (fallback === 'stream' && choice.every((encoder) => encoder === 'stream')) return;
-  await checkFfmpeg(ctx).catch((error: unknown) => {
-    ctx.logger.debug({ err: error }, 'FFmpeg was tried');
+  const missing = await missingTools(ctx);
+  if (missing.length)
     ctx.logger.warn(
-      `${ctx.config.encoding.ffmpegPath} can't be run: uploads are taken, but fail as ffmpeg_missing. Install FFmpeg, or set FFMPEG_PATH and FFPROBE_PATH.`,
+      `${missing.join(' and ')} can't be found: uploads are taken, but fail as ffmpeg_missing. Install FFmpeg, or set FFMPEG_PATH and FFPROBE_PATH.`,
     );
-  });
 }
 
 function startPool(

@@ -6,6 +6,7 @@ import type { Arriving } from './early/arrival.ts';
 import { earlyTask as followUploads } from './early/early.ts';
 import { ENCODERS } from './encode/encoders.ts';
 import { createFfmpeg, type Ffmpeg } from './ffmpeg/ffmpeg.ts';
+import { homeOf } from './ffmpeg/sandbox.ts';
 import { keptSources, taskOf } from './runner.ts';
 import type { Step } from './step.ts';
 
@@ -55,6 +56,13 @@ export const closePipeline = (ctx: Context): Promise<void> => keptSources(ctx).c
 /** The task that works on uploads while they arrive. */
 export const earlyTask = (ctx: Context, arriving: Arriving): Task =>
   followUploads(ctx, ffmpegOf(ctx), arriving);
+
+/** For the start: those of ffmpeg and ffprobe, as they are configured, that are not there. Starts nothing. */
+export async function missingTools({ config }: Context): Promise<string[]> {
+  const tools = [config.encoding.ffmpegPath, config.encoding.ffprobePath];
+  const homes = await Promise.all(tools.map(homeOf));
+  return tools.filter((_, n) => homes[n] === undefined);
+}
 
 /** For /readyz: FFmpeg's path, version and walls in one line. Throws with the reason when it doesn't run. */
 export async function checkFfmpeg(ctx: Context): Promise<string> {

@@ -84,7 +84,10 @@ describe.each(STORAGES)('concatenation on %s', (storage) => {
     // As tus-js-client does that missed the answer, and began to ask for its parts before they were joined.
     for (const partial of partials) {
       const head = await tus('HEAD', partial.url);
-      expect([head.status, head.headers.get('upload-offset')]).toEqual([200, head.headers.get('upload-length')]);
+      expect([head.status, head.headers.get('upload-offset')]).toEqual([
+        200,
+        head.headers.get('upload-length'),
+      ]);
     }
     expect((await patch(url, bytes.length, Buffer.alloc(0))).code).toBe('final_upload');
   });

@@ -180,7 +180,7 @@ async function bubblewrap(tool: string, view: View): Promise<string[]> {
 }
 
 /** The folder of a program, which may lie outside of /usr. Undefined when there is no such program. */
-async function homeOf(tool: string): Promise<string | undefined> {
+export async function homeOf(tool: string): Promise<string | undefined> {
   const folders = tool.includes('/') ? [''] : commandEnvironment()['PATH']!.split(delimiter);
   for (const folder of folders) {
     const path = join(folder, tool);
