@@ -44,13 +44,14 @@ async function clip(
 const X265 = ['-c:v', 'libx265', '-preset', 'ultrafast', '-x265-params', 'log-level=none'];
 const HEVC = [...X265, '-tag:v', 'hvc1', '-c:a', 'aac', '-movflags', '+faststart'];
 
+const MPEG4 = ['-c:v', 'mpeg4', '-c:a', 'aac'];
 const VP9 = ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8', '-g', '50'];
 const PRORES = ['-c:v', 'prores_ks', '-profile:v', 'lt', '-pix_fmt', 'yuv422p10le'];
 
 it.each([
   ['hevc.mp4', HEVC, FRAMES],
   // Its sound begins first: the first picture is held from then on.
-  ['mpeg4.mkv', ['-c:v', 'mpeg4', '-c:a', 'aac'], FRAMES + 1],
+  ['mpeg4.mkv', MPEG4, FRAMES + 1],
   ['mpeg2.ts', ['-c:v', 'mpeg2video', '-c:a', 'mp2'], FRAMES],
   ['vp9.webm', [...VP9, '-c:a', 'libopus'], FRAMES],
   ['prores.mov', [...PRORES, '-c:a', 'pcm_s16le', '-movflags', '+faststart'], FRAMES],
@@ -152,7 +153,7 @@ it('leaves a long film of which little is encoded to all workers', async () => {
   const slow = await slowFfmpeg(0.3);
   const other = await startServer({ ...ENV, ...slow.env, CHUNK_SECONDS: '12' });
   try {
-    const sending = await begin([other], await clip('long.mp4', HEVC, { seconds: 30 }));
+    const sending = await begin([other], await clip('long.mkv', MPEG4, { seconds: 30 }));
     await sending.to(0.5);
     await eventually(async () => (await jobsOf(other, sending.id)).early === 'running');
     await sending.to(1);
