@@ -50,15 +50,17 @@ export async function startMillrace(ctx: Context): Promise<Millrace> {
     role === 'worker'
       ? createHealthApp(ctx, { readiness })
       : createApp(ctx, { uploads, feed, authenticate, readiness, remote });
-  const server = await listen(ctx, createServer(CONNECTIONS, app));
   // What only one of the processes on this port does is done by the first.
   const alone = processNumber() === 0;
+  // Before the first request: a client that is told that it has no valid key does not come again.
+  const admin = role !== 'worker' && alone ? await ensureAdminKey(ctx) : undefined;
+  const server = await listen(ctx, createServer(CONNECTIONS, app));
   const works = role !== 'server' && alone;
   const worker = works ? await work(ctx, uploads, remote) : undefined;
   const courier = works ? remote?.start() : undefined;
   const sweeper = role !== 'worker' && alone ? sweepRegularly(ctx, uploads) : undefined;
   const { port } = server.address() as AddressInfo;
-  if (role !== 'worker' && alone) await greet(ctx, port);
+  if (admin) greet(ctx, port, admin.key);
 
   return {
     port,
@@ -162,9 +164,8 @@ function sweepRegularly(ctx: Context, uploads: Uploads): { stop(): void; finishe
 }
 
 /** Tells the person in front of the terminal where to go; with the admin key, the one time it is known. */
-async function greet(ctx: Context, port: number): Promise<void> {
+function greet(ctx: Context, port: number, key: string | undefined): void {
   const origin = ctx.config.publicUrl ?? `http://localhost:${port}`;
-  const { key } = await ensureAdminKey(ctx);
   const lines = key
     ? [
         `Millrace is ready: ${origin}/?key=${key}`,
