@@ -16,8 +16,7 @@ export function createAccess(db: Db, hooks: UploadHooks): Authorize {
     const standing = await findUpload(db, id);
     if (!standing || !owns(principal, standing.upload.owner)) throw notFound('No upload');
     // Of parallel uploads a client that missed the end asks for each part, and would send those again that are gone.
-    if (methodOf(exchange) === 'HEAD' && (await wasJoined(db, standing.upload)))
-      standing.upload = { ...standing.upload, state: 'complete' };
+    if (await wasJoined(db, standing.upload)) standing.upload = { ...standing.upload, state: 'complete' };
     assertStanding(standing);
     // "The Server MUST respond with the 403 Forbidden status to PATCH requests against a final upload URL"
     if (standing.upload.kind === 'final' && methodOf(exchange) === 'PATCH')

@@ -53,8 +53,18 @@ function idIn(address: string, ours: string): string {
 /** The partials of a final, in order. */
 export async function partialsOf(db: Db, { id, concat }: UploadRow): Promise<UploadRow[]> {
   const rows = await db.selectFrom('upload').selectAll().where('finalId', '=', id).execute();
-  const order = addressesIn(concat ?? '').map((address) => address.replace(/\/$/, '').split('/').at(-1));
+  const order = idsIn(concat ?? '');
   return rows.sort((a, b) => order.indexOf(a.id) - order.indexOf(b.id));
+}
+
+/** The ids in addresses that were checked before. */
+const idsIn = (concat: string): (string | undefined)[] =>
+  addressesIn(concat).map((address) => address.replace(/\/$/, '').split('/').at(-1));
+
+/** True when the upload was asked for as one of this kind, of the same partials: absolute and relative addresses may name them. */
+export function isSameConcat({ kind, concat }: UploadRow, wanted: Concat | null): boolean {
+  if (kind !== (wanted?.kind ?? 'single')) return false;
+  return kind !== 'final' || idsIn(concat ?? '').join() === wanted?.ids.join();
 }
 
 /** The final that an earlier creation made of the same partials. Throws 422 when they went into another. */

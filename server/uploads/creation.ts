@@ -6,7 +6,14 @@ import type { Principal } from '../auth/principal.ts';
 import type { Config } from '../config.ts';
 import { newId } from '../ids.ts';
 import { sourceKey } from '../storage/storage.ts';
-import { claimPartials, earlierFinal, extraBytes, readConcat, type Concat } from './concatenation.ts';
+import {
+  claimPartials,
+  earlierFinal,
+  extraBytes,
+  isSameConcat,
+  readConcat,
+  type Concat,
+} from './concatenation.ts';
 import { attach, header, type Exchange } from './exchange.ts';
 import type { UploadHooks } from './hooks.ts';
 import type { Lease, Leases } from './ledger/leases.ts';
@@ -56,7 +63,7 @@ export function createCreation(store: LedgerStore, leases: Leases, hooks: Upload
       (idempotencyKey !== null && (await findByIdempotencyKey(db, owner, idempotencyKey))) ||
       (concat?.kind === 'final' && (await earlierFinal(db, owner, concat)));
     if (!upload) return undefined;
-    if (upload.concat !== (concat?.header ?? null)) throw keyReused();
+    if (!isSameConcat(upload, concat)) throw keyReused();
     if (upload.metadata !== wish.metadata || (wish.length !== null && upload.length !== wish.length))
       throw keyReused();
     assertStanding(await findUpload(db, upload.id));

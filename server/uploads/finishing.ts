@@ -44,7 +44,7 @@ export function createFinishing(options: FinishingOptions): Finishing {
     await driver.close(lease);
     if (lease.upload.state === 'receiving') await driver.save(lease, { state: 'assembling' });
     const partials = kind === 'final' ? await concatenate(lease) : [];
-    await driver.assemble(lease.upload);
+    await driver.assemble(lease);
     const digest = await verify(lease);
     lease.check();
     let accepted = true;

@@ -6,6 +6,7 @@ import type { Context } from '../context.ts';
 import type { Batching } from './batching.ts';
 import type { RequestBody } from './body.ts';
 import { assertWhole } from './body-end.ts';
+import { wasJoined } from './concatenation.ts';
 import { createEndings, type Endings } from './endings.ts';
 import { exchangeOf } from './exchange.ts';
 import { createFinishing, type Finishing } from './finishing.ts';
@@ -39,7 +40,7 @@ export interface Driver {
   /** Makes the partials' objects the stored bytes of a final upload, so that `assemble` can go on. May be repeated. */
   concatenate(lease: Lease, partials: UploadRow[]): Promise<void>;
   /** Makes the stored bytes the object `upload.key` and checks its size. Does nothing when that was done before. */
-  assemble(upload: UploadRow): Promise<void>;
+  assemble(lease: Lease): Promise<void>;
   /** Removes what a complete upload has no more use for. Never throws. */
   tidy(upload: UploadRow): Promise<void>;
 }
@@ -91,7 +92,7 @@ export abstract class LedgerStore extends DataStore implements Driver {
   protected abstract append(lease: Lease, body: RequestBody, handBack: boolean): Promise<void>;
   abstract close(lease: Lease): Promise<void>;
   abstract concatenate(lease: Lease, partials: UploadRow[]): Promise<void>;
-  abstract assemble(upload: UploadRow): Promise<void>;
+  abstract assemble(lease: Lease): Promise<void>;
   abstract tidy(upload: UploadRow): Promise<void>;
   /** Removes whatever is stored of an upload that will never be complete. Idempotent. */
   abstract discardBytes(upload: UploadRow): Promise<void>;
@@ -101,7 +102,7 @@ export abstract class LedgerStore extends DataStore implements Driver {
   /** The upload as the lease's holder sees it; completes a finish that a crash left open. Throws 410, 423. */
   override async getUpload(id: string): Promise<Upload> {
     const lease = this.#leases.held(id);
-    assertUnended(lease.upload);
+    if (!(await wasJoined(this.ctx.db, lease.upload))) assertUnended(lease.upload);
     if (isWhole(lease.upload)) await this.finishing.finishInTime(lease);
     const { length, offset, createdAt } = lease.upload;
     return new Upload({

@@ -77,7 +77,8 @@ describe.each(STORAGES)('concatenation on %s', (storage) => {
     expect([offsetOf(head), head.headers.get('upload-length')]).toEqual([bytes.length, String(bytes.length)]);
     expect(await stage.engine.digest(idOf(url))).toBe(sha256(bytes));
     expect(await stage.engine.media(idOf(url))).toMatchObject({ status: 'processing', title: 'joined' });
-    const again = await join(relative, { 'Upload-Metadata': metadata({ filename: 'joined.mp4' }) });
+    // The same partials, by their whole addresses.
+    const again = await join(partials, { 'Upload-Metadata': metadata({ filename: 'joined.mp4' }) });
     expect([again.status, again.headers.get('location')]).toEqual([201, url]);
     expect(stage.engine.finished.filter((done) => done === idOf(url))).toHaveLength(1);
     expect(await left(idOf(url), ...partials.map(({ id }) => id))).toEqual([]);
@@ -88,6 +89,9 @@ describe.each(STORAGES)('concatenation on %s', (storage) => {
         200,
         head.headers.get('upload-length'),
       ]);
+      expect((await patch(partial.url, offsetOf(head), '')).status).toBe(204);
+      expect((await patch(partial.url, offsetOf(head) + 1, 'x')).code).toBe('offset_mismatch');
+      expect((await tus('DELETE', partial.url)).status).toBe(410);
     }
     expect((await patch(url, bytes.length, Buffer.alloc(0))).code).toBe('final_upload');
   });

@@ -4,6 +4,8 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Upload } from 'tus-js-client';
+import { S3Storage } from '../../server/storage/s3.ts';
+import { Multipart } from '../../server/uploads/s3/multipart.ts';
 import { eventually } from '../server.ts';
 import { startCuttingProxy } from './cutting-proxy.ts';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
@@ -127,6 +129,37 @@ describe('on S3, where copying takes as long as we want', () => {
       expect(await finishesOf(ground.database, id)).toBe(1);
     },
   );
+
+  it.each([
+    ['is joined once more while its partials are there', false],
+    ['is lost when a partial is gone as well', true],
+  ])('whose multipart upload is aborted before its end, %s', async (_what, alsoPartial) => {
+    const concat = await sendPartials(engine.url);
+    const [, second] = concat.slice('final;'.length).split(' ');
+    let aborted = '';
+    proxy.rule = async ({ operation, key, query }) => {
+      if (operation !== 'CompleteMultipartUpload' || !key.startsWith('media/') || aborted)
+        return 'pass' as const;
+      aborted = key;
+      if (!(engine.storage instanceof S3Storage)) throw new Error('no S3');
+      await new Multipart(engine.storage).abort(key, query.get('uploadId') ?? '');
+      if (alsoPartial) await engine.storage.delete(`partials/${idOf(second)}`);
+      return 'pass' as const;
+    };
+    const url = (await post(engine.url, concat)).headers.get('location') ?? '';
+    const id = idOf(url);
+    const end = await eventually(async () => {
+      const answer = await tus('HEAD', url);
+      return (answer.status !== 200 || offsetOf(answer) === bytes.length) && answer;
+    });
+    expect(end.status).toBe(alsoPartial ? 410 : 200);
+    expect(aborted).toContain(id);
+    expect(await engine.digest(id)).toBe(alsoPartial ? undefined : sha256(bytes));
+    expect(await engine.media(id)).toMatchObject(
+      alsoPartial ? { status: 'failed', errorCode: 'upload_lost' } : { status: 'processing' },
+    );
+    expect(await finishesOf(ground.database, id)).toBe(alsoPartial ? 0 : 1);
+  });
 
   it('is put together by who comes next when its server is killed while it copies', async () => {
     const child = await startKillable(ground, { S3_ENDPOINT: proxy.url });

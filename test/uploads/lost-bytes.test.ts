@@ -21,6 +21,8 @@ import { startPatch } from './requests.ts';
 
 const MiB = 1024 * 1024;
 const bytes = randomBytes(7 * MiB);
+/** Two whole parts. */
+const parts = randomBytes(10_000_000);
 const ENGINE = { env: { UPLOAD_PART_SIZE: '5MB' }, uploads: { strayAfterMs: 0 } };
 
 describe.each(STORAGES)('on %s', (storage) => {
@@ -180,6 +182,18 @@ describe('on s3', () => {
     if (length < 7 * MiB) answers.push(await patch(url, length, bytes.subarray(length)));
     expect([answers.at(-1)?.status, answers.at(-1)?.code]).toEqual([410, 'upload_lost']);
     expect(await keysOf(stage.engine, id)).toEqual([]);
+  });
+
+  it('an aborted multipart upload took its parts with it, found when they are to be the object', async () => {
+    const { engine } = stage;
+    const { headers } = await tus('POST', engine.url, { 'Upload-Defer-Length': '1' });
+    const url = headers.get('location') ?? '';
+    const id = idOf(url);
+    await patch(url, 0, parts);
+    await abort(id);
+    const last = await patch(url, parts.length, '', { 'Upload-Length': String(parts.length) });
+    expect([last.status, last.code]).toEqual([410, 'upload_lost']);
+    expect(await engine.media(id)).toMatchObject({ status: 'failed', errorCode: 'upload_lost' });
   });
 
   it('one that has no parts yet is begun again', async () => {

@@ -75,7 +75,7 @@ export class DiskStore extends LedgerStore {
     );
   }
 
-  override async assemble(upload: UploadRow): Promise<void> {
+  override async assemble({ upload }: Lease): Promise<void> {
     const source = this.#pathOf(upload);
     const target = this.#storage.pathOf(upload.key);
     const waiting = await sizeOf(source);

@@ -107,7 +107,7 @@ export function createDraft(engine: Engine): Draft {
     attach(exchange, lease);
     try {
       await store.getUpload(id);
-      if (lease.upload.state === 'complete') return replay(call, lease.upload, offset, content);
+      if (lease.upload.state !== 'receiving') return replay(call, lease.upload, offset, content);
       if (offset !== lease.upload.offset) throw mismatchingOffset(lease.upload.offset, offset);
       await record(lease, content);
       if (lease.upload.state === 'receiving')

@@ -239,6 +239,16 @@ export async function partsOf(db: Db, uploadId: string): Promise<UploadPartRow[]
   return db.selectFrom('uploadPart').selectAll().where('uploadId', '=', uploadId).orderBy('number').execute();
 }
 
+/** Storage has lost the parts of an upload, and its bytes are elsewhere. Throws `LeaseLostError`. */
+export const forgetParts = (db: Db, hold: Hold): Promise<void> =>
+  commit(db, hold, {}, (trx, { id }) =>
+    trx
+      .deleteFrom('uploadPart')
+      .where('uploadId', '=', id)
+      .execute()
+      .then(() => undefined),
+  );
+
 /** Ids of uploads whose last byte is stored but whose finish is missing. */
 export async function unfinishedFinishes(db: Db, limit: number): Promise<string[]> {
   const rows = await db

@@ -7,9 +7,10 @@ import type { UploadRow } from '../../../db/schema.ts';
 import type { S3Storage } from '../../storage/s3.ts';
 import { ObjectMissingError } from '../../storage/storage.ts';
 import type { RequestBody } from '../body.ts';
+import { partialsOf } from '../concatenation.ts';
 import type { UploadHooks } from '../hooks.ts';
 import type { Lease, Leases } from '../ledger/leases.ts';
-import { outerParts, partsOf, type LedgerChanges } from '../ledger/ledger.ts';
+import { forgetParts, outerParts, partsOf, type LedgerChanges } from '../ledger/ledger.ts';
 import { BytesLostError } from '../problems.ts';
 import { assembleObject, type Assembly } from './assembly.ts';
 import { Multipart } from './multipart.ts';
@@ -94,8 +95,17 @@ export class S3Store extends LedgerStore {
     return this.#unlessAborted(lease, () => this.#gather(lease));
   }
 
-  override assemble(upload: UploadRow): Promise<void> {
-    return assembleObject(this.#bucket, upload);
+  override async assemble(lease: Lease): Promise<void> {
+    try {
+      await assembleObject(this.#bucket, lease.upload);
+    } catch (error) {
+      if (!(error instanceof BytesLostError) || lease.upload.kind !== 'final') throw error;
+      // What was joined went with its multipart upload. The partials still have the bytes.
+      this.ctx.logger.warn({ err: error, upload: lease.upload.id }, 'a final upload is joined once more');
+      await forgetParts(this.ctx.db, lease);
+      await this.concatenate(lease, await partialsOf(this.ctx.db, lease.upload));
+      await assembleObject(this.#bucket, lease.upload);
+    }
   }
 
   override async tidy(upload: UploadRow): Promise<void> {
