@@ -58,6 +58,25 @@ describe.each(DIALECTS)('%s', (dialect) => {
   });
 });
 
+it('SQLite on a full disk says so, and stays durable afterwards', async () => {
+  const { db, close } = await openTestDatabase('sqlite');
+  try {
+    const { rows } = await sql<{ pageCount: number }>`pragma page_count`.execute(db);
+    await sql`${sql.raw(`pragma max_page_count = ${(rows[0]?.pageCount ?? 0) + 1}`)}`.execute(db);
+    const write = (value: string): Promise<unknown> =>
+      transact(db, (trx) => trx.insertInto('setting').values({ name: 'a', value }).execute(), {
+        durable: false,
+      });
+    expect(await write('x'.repeat(1_000_000)).catch((error: unknown) => error)).toMatchObject({
+      code: 'SQLITE_FULL',
+    });
+    expect((await sql`pragma synchronous`.execute(db)).rows).toEqual([{ synchronous: 2 }]);
+    await write('small');
+  } finally {
+    await close();
+  }
+});
+
 describe('SQLite waits for the disk', () => {
   let database: TestDatabase;
   beforeEach(async () => (database = await openTestDatabase('sqlite')));

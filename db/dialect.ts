@@ -122,7 +122,8 @@ function sqlite(file: string, log: WriteAheadLog | undefined): Dialect {
   database.pragma('journal_mode = WAL');
   database.pragma('synchronous = FULL'); // an acknowledged byte must survive a power cut, and so must its row
   database.pragma('foreign_keys = ON');
-  return new ImmediateSqliteDialect({ database: withStatementCache(database) }, log);
+  const config = { database: withStatementCache(database), inTransaction: () => database.inTransaction };
+  return new ImmediateSqliteDialect(config, log);
 }
 
 function postgres(connectionString: string, max: number): Dialect {
@@ -141,14 +142,18 @@ function postgres(connectionString: string, max: number): Dialect {
   return new PostgresDialect({ pool });
 }
 
+interface ImmediateSqliteConfig extends SqliteDialectConfig {
+  inTransaction(): boolean;
+}
+
 /**
  * Starts transactions with BEGIN IMMEDIATE. A deferred transaction that reads first and writes later
  * fails with SQLITE_BUSY at once when another process wrote in between; an immediate one waits its turn.
  */
 class ImmediateSqliteDialect extends SqliteDialect {
-  readonly #config: SqliteDialectConfig;
+  readonly #config: ImmediateSqliteConfig;
   readonly #log: WriteAheadLog | undefined;
-  constructor(config: SqliteDialectConfig, log: WriteAheadLog | undefined) {
+  constructor(config: ImmediateSqliteConfig, log: WriteAheadLog | undefined) {
     super(config);
     this.#config = config;
     this.#log = log;
@@ -176,10 +181,12 @@ const RELAX = CompiledQuery.raw('pragma synchronous = normal');
 const RESTORE = CompiledQuery.raw('pragma synchronous = full');
 
 class ImmediateSqliteDriver extends SqliteDriver {
+  readonly #inTransaction: () => boolean;
   readonly #log: WriteAheadLog | undefined;
   #relaxed = false;
-  constructor(config: SqliteDialectConfig, log: WriteAheadLog | undefined) {
+  constructor(config: ImmediateSqliteConfig, log: WriteAheadLog | undefined) {
     super(config);
+    this.#inTransaction = () => config.inTransaction();
     this.#log = log;
   }
   override async destroy(): Promise<void> {
@@ -206,7 +213,8 @@ class ImmediateSqliteDriver extends SqliteDriver {
     await this.#restore(connection);
   }
   override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    await super.rollbackTransaction(connection);
+    // At a full or failing disk SQLite has done it already, and a second one would fail in place of what went wrong.
+    if (this.#inTransaction()) await super.rollbackTransaction(connection);
     await this.#restore(connection);
   }
   /** Single statements outside of a transaction are durable. */
