@@ -62,7 +62,8 @@ export async function handOver(handover: Handover, signal: AbortSignal): Promise
     next.loadLevel = handover.chooseLevel(next.levels.map(({ height }) => height));
     next.trigger(Events.INIT_PTS_FOUND, handover.timeline);
     const prepared = firstSegment(next, signal);
-    next.startLoad(Math.min(video.currentTime + KEPT_AHEAD, bufferedTo(video) + SEAM), true);
+    // (Told not to seek there, hls.js would begin at the beginning.)
+    next.startLoad(Math.min(video.currentTime + KEPT_AHEAD, bufferedTo(video) + SEAM));
     const start = await prepared;
     from.stopLoad();
     await forget(from, Math.max(start, video.currentTime + 0.5), signal);
@@ -104,13 +105,17 @@ export function preferences(from: Hls): Partial<HlsConfig> {
   };
 }
 
-/** Segments of all renditions of a media have one time line: the same time stamp is the same moment as before. */
+/**
+ * Segments of all renditions of a media have one time line: the same time stamp is the same moment as before. Where loading
+ * begins is ahead of what plays, and nothing is sought there.
+ */
 const continuing = ({ timestampOffsets }: InitPTSFoundData): HlsConfig['streamController'] =>
   class extends Hls.DefaultConfig.streamController {
     override startLoad(startPosition: number, skipSeekToStartPosition?: boolean): void {
       if (!this.initPTS.length) this.initPTS = timestampOffsets.slice();
       super.startLoad(startPosition, skipSeekToStartPosition);
     }
+    protected override seekToStartPos(): void {}
   };
 
 /** Resolves with the time at which the first segment begins when every source buffer's first bytes are there. */
