@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { loadConfig } from '../../server/config.ts';
 import { createFfmpeg, type FfmpegRun } from '../../server/pipeline/ffmpeg/ffmpeg.ts';
 import { spawnTool, ToolError } from '../../server/pipeline/ffmpeg/spawn.ts';
-import { makeClip } from '../media.ts';
+import { makeClip, makeMedia } from '../media.ts';
 import { processesWith } from '../processes.ts';
 import { openBench } from './harness.ts';
 
@@ -200,18 +200,28 @@ describe('an FFmpeg that does nothing', () => {
     const path = join(dir, 'ffmpeg');
     await writeFile(path, '#!/bin/bash\nexec sleep 1000\n');
     for (const each of [dir, path]) await chmod(each, 0o755);
+    // The poster waits for a picture that is copied, and is taken beside one that is encoded.
+    const other = await makeMedia('other.mkv', ['-i', clip, '-c:v', 'mpeg4', '-c:a', 'copy']);
     const bench = await openBench({ FFMPEG_PATH: path, SANDBOX: 'off', STALL_TIMEOUT: '1s' });
     try {
-      const id = await bench.upload(clip);
+      const ids = [await bench.upload(clip), await bench.upload(other)];
       await bench.drain();
-      const ends = (await bench.jobs(id)).map(({ task, errorCode }) => [task, errorCode]).sort();
-      expect(ends).toEqual([
-        ['copy', 'encode_stalled'],
-        ['poster', 'encode_stalled'],
-        ['probe', null],
+      const ends = async (id: string): Promise<unknown> =>
+        (await bench.jobs(id)).map(({ task, errorCode }) => [task, errorCode]).sort();
+      expect(await Promise.all(ids.map(ends))).toEqual([
+        [
+          ['copy', 'encode_stalled'],
+          ['probe', null],
+        ],
+        [
+          ['ladder', 'encode_stalled'],
+          ['poster', 'encode_stalled'],
+          ['probe', null],
+        ],
       ]);
     } finally {
       await bench.close();
+      await rm(join(other, '..'), { recursive: true });
     }
   }, 120_000);
 });
