@@ -4,8 +4,8 @@
  * bodies a batch is worth it. Of many there is always a write to be made, and bytes go on as they come.
  */
 
-/** Bytes of all batches together: what measured best on disks in memory, by a factor of two. */
-const TOGETHER = 4 * 1024 * 1024;
+/** Bytes of all batches together: what measured best on disks in memory. */
+const TOGETHER = 2 * 1024 * 1024;
 const MOST = 1024 * 1024;
 const LEAST = 256 * 1024;
 
