@@ -24,7 +24,7 @@ import {
   type TransactionBuilder,
   type TransactionSettings,
 } from 'kysely';
-import pg from 'pg';
+import { postgresPool } from './postgres-pool.ts';
 import type { Schema } from './schema.ts';
 import { writeAheadLog, type WriteAheadLog } from './write-ahead-log.ts';
 
@@ -40,12 +40,14 @@ export interface DatabaseOptions {
   file: string;
   /** PostgreSQL connections, at most. */
   poolSize?: number;
+  /** Milliseconds that PostgreSQL may take for a statement before its connection is given up. Default 30,000. */
+  answerMs?: number;
 }
 
 /** Opens (and for SQLite creates) the database. Runs no migration. */
 export function openDatabase(options: DatabaseOptions): Db {
   const log = options.url || options.file === ':memory:' ? undefined : writeAheadLog(`${options.file}-wal`);
-  const dialect = options.url ? postgres(options.url, options.poolSize ?? 10) : sqlite(options.file, log);
+  const dialect = options.url ? postgres(options.url, options) : sqlite(options.file, log);
   const db = new Kysely<Schema>({ dialect, plugins: [new CamelCasePlugin()] });
   if (log) logs.set(db, log);
   return db;
@@ -122,24 +124,19 @@ function sqlite(file: string, log: WriteAheadLog | undefined): Dialect {
   database.pragma('journal_mode = WAL');
   database.pragma('synchronous = FULL'); // an acknowledged byte must survive a power cut, and so must its row
   database.pragma('foreign_keys = ON');
+  // SQLite's own knows ASCII only: a search for “übung” would not find “Übung”.
+  database.function('lower', { deterministic: true }, (text: unknown) =>
+    typeof text === 'string' ? text.toLowerCase() : text,
+  );
   const config = { database: withStatementCache(database), inTransaction: () => database.inTransaction };
   return new ImmediateSqliteDialect(config, log);
 }
 
-function postgres(connectionString: string, max: number): Dialect {
-  const int8 = 20;
-  const pool = new pg.Pool({
-    connectionString,
-    max,
-    connectionTimeoutMillis: 10_000,
-    types: {
-      getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-        oid === int8 ? Number : (pg.types.getTypeParser(oid, format) as (value: string) => unknown),
-    },
-  });
-  // A connection that dies while idle is replaced by the pool; without a listener it would end the process.
-  pool.on('error', () => undefined);
-  return new PostgresDialect({ pool });
+/** Longer than any statement of a running server takes, and shorter than clients and proxies wait for an answer. */
+const ANSWER_MS = 30_000;
+
+function postgres(url: string, { poolSize = 10, answerMs = ANSWER_MS }: Partial<DatabaseOptions>): Dialect {
+  return new PostgresDialect({ pool: postgresPool({ url, size: poolSize, answerMs }) });
 }
 
 interface ImmediateSqliteConfig extends SqliteDialectConfig {

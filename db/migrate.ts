@@ -1,5 +1,5 @@
 import { Migrator } from 'kysely';
-import type { Db } from './dialect.ts';
+import { openDatabase, type DatabaseOptions, type Db } from './dialect.ts';
 import { migrations } from './migrations/index.ts';
 
 /**
@@ -11,4 +11,13 @@ export async function migrate(db: Db): Promise<string[]> {
   const { error, results } = await migrator.migrateToLatest();
   if (error) throw error instanceof Error ? error : new Error('migration failed', { cause: error });
   return (results ?? []).filter((r) => r.status === 'Success').map((r) => r.migrationName);
+}
+
+/**
+ * The same through a connection of its own, on which a statement may take as long as it likes: one that changes a large
+ * table, or waits for another process that does.
+ */
+export async function migrateAt(options: DatabaseOptions): Promise<string[]> {
+  const db = openDatabase({ ...options, poolSize: 1, answerMs: Infinity });
+  return migrate(db).finally(() => db.destroy());
 }

@@ -1,7 +1,7 @@
 /** Everything a running Millrace shares, opened in order and disposed in reverse. */
 import { access, constants, mkdir } from 'node:fs/promises';
 import { openDatabase, skipEventIds, type Db } from '../db/dialect.ts';
-import { migrate } from '../db/migrate.ts';
+import { migrateAt } from '../db/migrate.ts';
 import { loadSecret } from './auth/secret.ts';
 import type { Config } from './config.ts';
 import { messageOf } from './errors.ts';
@@ -27,7 +27,7 @@ export async function createContext(config: Config, telemetry: Telemetry): Promi
   const storage = openStorage(config);
   try {
     const waiting = { logger: telemetry.logger, patienceMs: config.startPatienceMs };
-    const applied = await whenThere('the database', () => migrate(db), waiting);
+    const applied = await whenThere('the database', () => migrateAt(config.database), waiting);
     await skipEventIds(db);
     if (applied.length) telemetry.logger.info(`database migrated: ${applied.join(', ')}`);
     await whenThere('storage', () => storage.check(), waiting);
