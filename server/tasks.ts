@@ -1,8 +1,8 @@
 /** Every task of this installation: the pipeline's steps, and the cleaning up that follows an end. */
 import type { Context } from './context.ts';
 import { emit } from './events/events.ts';
-import { JobError, JobPostponed, type ClaimedJob, type Task } from './jobs/job.ts';
-import { hlsOutputs } from './media/growing.ts';
+import { JobError, JobPostponed, type ClaimedJob, type Commit, type Task } from './jobs/job.ts';
+import { hlsOutputs, type HlsOutput } from './media/growing.ts';
 import { DROP_SOURCE, backgroundTasks, earlyTask, pipelineTasks } from './pipeline/index.ts';
 import { endAttempts, forgetAttempts, type RemoteEncoding } from './providers/index.ts';
 import { mediaPrefix } from './storage/storage.ts';
@@ -85,8 +85,8 @@ function tidy(ctx: Context): Task {
 }
 
 /**
- * By KEEP_SOURCE, after a media became ready: its source goes, its outputs stay. Not when the setting was changed to
- * `always` meanwhile, and not before every job that may want it has ended.
+ * By KEEP_SOURCE, after a media became ready: its source goes, its outputs stay, but for one whose parts will never be whole
+ * without it. Not when the setting was changed to `always` meanwhile, and not before every job that may want it has ended.
  */
 function dropSource(ctx: Context): Task {
   return async ({ job }) => {
@@ -96,7 +96,13 @@ function dropSource(ctx: Context): Task {
     if (!media?.sourceKey || media.deletedAt !== null || media.status !== 'ready' || kept) return undefined;
     await waitForQuiet(ctx, job, { queued: true });
     await ctx.storage.delete(media.sourceKey);
+    const outputs = await hlsOutputs(ctx.db, id, { opening: true });
+    const removed = await removeFiles(
+      ctx,
+      outputs.filter(({ details }) => details.state === 'opening'),
+    );
     return async (trx) => {
+      await removed(trx);
       const now = Date.now();
       await trx
         .updateTable('media')
@@ -117,11 +123,18 @@ function dropSource(ctx: Context): Task {
 function retire(ctx: Context): Task {
   return async ({ job }) => {
     const outputs = await hlsOutputs(ctx.db, mediaOf(job));
-    const old = outputs.filter(({ details }) => details.supersededAt !== undefined);
-    for (const { prefix } of old) await ctx.storage.deletePrefix(prefix);
-    return async (trx) => {
-      for (const { id } of old) await trx.deleteFrom('output').where('id', '=', id).execute();
-    };
+    return removeFiles(
+      ctx,
+      outputs.filter(({ details }) => details.supersededAt !== undefined),
+    );
+  };
+}
+
+/** Removes what outputs have stored; resolves with the commit that removes their rows. */
+async function removeFiles(ctx: Context, outputs: readonly HlsOutput[]): Promise<Commit> {
+  for (const { prefix } of outputs) await ctx.storage.deletePrefix(prefix);
+  return async (trx) => {
+    for (const { id } of outputs) await trx.deleteFrom('output').where('id', '=', id).execute();
   };
 }
 

@@ -24,7 +24,7 @@ const left = async (): Promise<string[]> => {
 };
 
 it.each(DIALECTS)(
-  'forgets finished jobs, but not of media that are being worked on, on %s',
+  'forgets finished jobs, but not of media that are being worked on, or made in parts, on %s',
   async (dialect) => {
     database = await openTestDatabase(dialect);
     const { db } = database;
@@ -32,16 +32,29 @@ it.each(DIALECTS)(
     for (const [id, status] of [
       ['busy', 'playable'],
       ['done', 'ready'],
+      ['parts', 'ready'],
     ] as const)
       await db
         .insertInto('media')
         .values({ ...media, id, status })
         .execute();
-    for (const mediaId of ['busy', 'done', 'gone']) await finish(mediaId, mediaId);
+    const output = { mediaId: 'parts', mediaAttempt: 1, kind: 'hevc', prefix: 'p/', bytes: 0, details: '{}' };
+    await db
+      .insertInto('output')
+      .values({ ...output, id: 'o', createdAt: 1 })
+      .execute();
+    const segment = { outputId: 'o', rendition: 'v', sequence: 0, uri: '1.m4s', duration: 2, bytes: 1 };
+    await db
+      .insertInto('segment')
+      .values({ ...segment, keyFrames: '[]' })
+      .execute();
+    for (const mediaId of ['busy', 'done', 'gone', 'parts']) await finish(mediaId, mediaId);
     await transact(db, (trx) => queue.add(trx, { key: 'queued', task: 'encode', mediaId: 'done' }));
     expect(await pruneJobs(db, Date.now() - 60_000)).toBe(0);
     expect(await pruneJobs(db, IN_A_MINUTE())).toBe(2);
-    expect(await left()).toEqual(['busy', 'queued']);
+    expect(await left()).toEqual(['busy', 'parts', 'queued']);
+    await db.deleteFrom('segment').execute();
+    expect(await pruneJobs(db, IN_A_MINUTE())).toBe(1);
   },
 );
 

@@ -11,7 +11,8 @@ const PLAYABLE = sql.lit('playable');
 
 /**
  * Deletes jobs that ended before `time`, but for those of media that are still being worked on: what has failed
- * there must not be added again. Returns how many there were.
+ * there must not be added again, and what is encoded in parts counts those that have succeeded (as long as segments of it
+ * are rows). Returns how many there were.
  */
 export async function pruneJobs(db: Db, time: number): Promise<number> {
   for (let count = 0; ;) {
@@ -28,6 +29,8 @@ async function pruneSome(trx: Trx, time: number): Promise<number> {
        where finished_at is not null and finished_at < ${time}
          and not exists (select 1 from media where media.id = job.media_id
                             and media.status in (${AT_WORK}, ${PLAYABLE}) and media.deleted_at is null)
+         and not exists (select 1 from output join segment on segment.output_id = output.id
+                          where output.media_id = job.media_id)
        order by finished_at limit ${sql.lit(AT_ONCE)})`.execute(trx);
   return Number(numAffectedRows);
 }

@@ -19,7 +19,7 @@ import type { ClaimedJob, NewJob } from './job.ts';
 import { emitStatus, queuedAt, toClaimed, type Told } from './row.ts';
 import { nextTurn } from './turn.ts';
 
-export { cancelJob, cancelMediaJobs, retryJob } from './cancel.ts';
+export { cancelJob, cancelMediaJobs, retryJob, retryMediaJobs } from './cancel.ts';
 export { complete, fail, heartbeat, hold, release, requeueLapsed, stopsOf, type OnFailed } from './lease.ts';
 
 /** Adds a job to this transaction. False when its key exists already: then nothing is added. */

@@ -138,6 +138,10 @@ export const refusal = (error: unknown): boolean => error instanceof JobError &&
 
 const FULL = new Set(['ENOSPC', 'EDQUOT']);
 
+/** A disk has no room. */
+export const isFull = (error: unknown): boolean =>
+  FULL.has(String((error as { code?: unknown } | null)?.code));
+
 /**
  * What ended a step, as the queue is to take it: disks that are full and storage that is away get codes of their own,
  * and what failed twice in a way that hardly ever passes is not tried a third time. All else passes through.
@@ -154,9 +158,7 @@ export function stepFailure(error: unknown, attempts: number): unknown {
 }
 
 function outside(error: unknown): Verdict | undefined {
-  const { code } = (error ?? {}) as { code?: unknown };
-  if (FULL.has(String(code)))
-    return { code: 'no_space', message: 'The disk of the worker or of storage is full.' };
+  if (isFull(error)) return { code: 'no_space', message: 'The disk of the worker or of storage is full.' };
   if (isOutage(error))
     return { code: 'storage_unavailable', message: 'Storage could not be reached. It is tried again.' };
   return undefined;

@@ -10,6 +10,7 @@ import { needsOf, reserve } from './admission.ts';
 import { refuse, stepFailure } from './failures.ts';
 import type { Ffmpeg } from './ffmpeg/ffmpeg.ts';
 import type { Needs } from './footprint.ts';
+import { postponedByStorage } from './outage.ts';
 import { KeptSources } from './source/kept-sources.ts';
 import { withScratch } from './scratch.ts';
 import type { Step, StepContext } from './step.ts';
@@ -46,7 +47,8 @@ export function taskOf(step: Step, ctx: Context, ffmpeg: Ffmpeg): Task {
         return keptSources(ctx).working(media.id, step.fromStored ? undefined : scratch, attempt);
       });
     } catch (error) {
-      throw stepFailure(error, job.attempts);
+      const postponed = await postponedByStorage(error, ctx.storage, jobContext.signal);
+      throw postponed ?? stepFailure(error, job.attempts);
     }
   };
 }

@@ -71,6 +71,8 @@ export interface Step {
    * nobody waits for them.
    */
   background?: true;
+  /** The step that adds its jobs, each of which makes a part of that one's output: without one of them the others stop. */
+  partOf?: string;
   /** Its work is there. */
   done(state: MediaState): boolean;
   /** It can run, and this media has a need of it. */

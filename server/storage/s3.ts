@@ -51,6 +51,8 @@ export class S3Storage implements Storage {
   readonly driver = 's3';
   readonly client: S3Client;
   readonly bucket: string;
+  /** Bytes are hashed before they are sent, so that all have to be there. */
+  readonly signsBytes: boolean;
   readonly #prefix: string;
 
   constructor(options: S3Options) {
@@ -78,7 +80,8 @@ export class S3Storage implements Storage {
         httpsAgent: { maxSockets: 256 },
       },
     });
-    if (!(options.signPayload ?? options.endpoint?.startsWith('http:'))) this.#leaveBytesUnsigned();
+    this.signsBytes = options.signPayload ?? options.endpoint?.startsWith('http:') ?? false;
+    if (!this.signsBytes) this.#leaveBytesUnsigned();
   }
 
   /**
@@ -103,11 +106,16 @@ export class S3Storage implements Storage {
 
   async stat(key: string, signal?: AbortSignal): Promise<ObjectStat | undefined> {
     const command = new HeadObjectCommand(this.#at(key));
-    const head = await this.client.send(command, { abortSignal: signal }).catch(missing);
+    const head = await this.client.send(command, { abortSignal: signal }).catch(async (error: Error) => {
+      if (error.name !== 'NotFound') throw error;
+      // An answer to HEAD has no words: a bucket that is away, or a proxy without an S3 behind it, says 404 as well.
+      await this.check();
+      return undefined;
+    });
     if (!head) return undefined;
     return {
       size: head.ContentLength ?? 0,
-      etag: head.ETag ?? '""',
+      etag: tagOf(head, key),
       modifiedAt: head.LastModified ?? new Date(0),
     };
   }
@@ -117,9 +125,18 @@ export class S3Storage implements Storage {
       ...this.#at(key),
       Range: range && `bytes=${range.start}-${range.end}`,
     });
-    const found = await this.client.send(command, { abortSignal: signal }).catch(missing);
-    if (!found?.Body) throw new ObjectMissingError(key);
+    const found = await this.client.send(command, { abortSignal: signal }).catch((error: Error) => {
+      // Other 404s say nothing of the object.
+      throw error.name === 'NoSuchKey' ? new ObjectMissingError(key) : error;
+    });
     const body = found.Body as Readable; // on Node the SDK's body is an IncomingMessage
+    try {
+      tagOf(found, key);
+      if (range) assertRange(found, key, range);
+    } catch (error) {
+      body.destroy();
+      throw error;
+    }
     return signal ? addAbortSignal(signal, body) : body;
   }
 
@@ -136,13 +153,14 @@ export class S3Storage implements Storage {
       ContentLength: bytes.length,
       ContentType: options.contentType,
     });
-    await this.client.send(command, { abortSignal: signal });
+    tagOf(await this.client.send(command, { abortSignal: signal }), key);
   }
 
   /** Copies an object of at most 5 GiB inside of the bucket. */
   async copy(from: string, to: string): Promise<void> {
     const CopySource = encodeURI(`${this.bucket}/${this.fullKey(from)}`);
-    await this.client.send(new CopyObjectCommand({ ...this.#at(to), CopySource }));
+    const answer = await this.client.send(new CopyObjectCommand({ ...this.#at(to), CopySource }));
+    tagOf(answer.CopyObjectResult ?? {}, to);
   }
 
   async putFile(key: string, path: string, options: PutOptions = {}, signal?: AbortSignal): Promise<void> {
@@ -153,7 +171,7 @@ export class S3Storage implements Storage {
       ContentLength: size,
       ContentType: options.contentType,
     });
-    await this.client.send(command, { abortSignal: signal });
+    tagOf(await this.client.send(command, { abortSignal: signal }), key);
   }
 
   async localPath(key: string, scratch: string, signal?: AbortSignal): Promise<string> {
@@ -241,9 +259,19 @@ export class S3Storage implements Storage {
   }
 }
 
-/** Turns "no such object" into undefined and passes every other failure on. */
-function missing(error: unknown): undefined {
-  const { name } = error as Error;
-  if (name === 'NotFound' || name === 'NoSuchKey') return undefined;
-  throw error;
+/** S3 answers with an entity tag wherever an object is; a page that something in front of it sends in its place has none. */
+function tagOf({ ETag }: { ETag?: string | undefined }, key: string): string {
+  if (ETag) return ETag;
+  throw new Error(`what answers at S3_ENDPOINT for ${key} is not S3: it gives no entity tag`);
+}
+
+/** Whoever asked for a range takes what comes for it. */
+function assertRange(
+  { ContentLength }: { ContentLength?: number | undefined },
+  key: string,
+  range: ByteRange,
+): void {
+  const { start, end } = range;
+  if (ContentLength === end - start + 1) return;
+  throw new Error(`bytes ${start}-${end} of ${key} were asked for, and ${ContentLength} bytes came`);
 }

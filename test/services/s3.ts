@@ -40,7 +40,7 @@ export function connectS3(access: Access): S3Client {
   });
 }
 
-/** The settings of a server that uses it. */
+/** The settings of a server that uses it, as over TLS: bytes unsigned, so that parts may be sent while they arrive. */
 export function s3Environment(s3: TestS3): Record<string, string> {
   return {
     STORAGE: 's3',
@@ -50,6 +50,7 @@ export function s3Environment(s3: TestS3): Record<string, string> {
     S3_ACCESS_KEY: s3.accessKey,
     S3_SECRET_KEY: s3.secretKey,
     S3_FORCE_PATH_STYLE: 'true',
+    S3_SIGN_PAYLOAD: 'false',
   };
 }
 
