@@ -5,6 +5,7 @@ import type { Batching } from './batching.ts';
 import type { BodyEnd } from './body-end.ts';
 import type { BodyDigest } from './digest.ts';
 import type { LeaseEnd } from './ledger/leases.ts';
+import { giveBack } from './memory.ts';
 
 export interface BodyLimits {
   /** Bytes to take at most. */
@@ -21,7 +22,10 @@ export interface BodyLimits {
   batching?: Batching | undefined;
 }
 
-/** Stores pieces that follow each other, `bytes` in all, and says when that is done. May throw instead. */
+/**
+ * Stores pieces that follow each other, `bytes` in all, and says when that is done: then their memory is given back. May throw
+ * instead.
+ */
 export type Take = (pieces: Buffer[], bytes: number, done: (error?: Error | null) => void) => void;
 
 /** Bytes that wait, at least, before the client has to: while those before them are being stored. */
@@ -47,7 +51,8 @@ export class RequestBody {
   /** What came behind that which is being stored. */
   #pieces: Buffer[] = [];
   #waiting = 0;
-  #storing = false;
+  /** What is being stored. */
+  #storing: Buffer[] | undefined;
   #opened = false;
   #idle: NodeJS.Timeout | undefined;
   #patience: NodeJS.Timeout | undefined;
@@ -57,6 +62,11 @@ export class RequestBody {
     this.#request = request;
     this.#limits = limits;
     this.toSkip = limits.skip ?? 0;
+  }
+
+  /** The request says how many bytes come. */
+  get isAnnounced(): boolean {
+    return this.#request.headers['content-length'] !== undefined;
   }
 
   /** How many bytes come at most, those included that came. */
@@ -119,7 +129,7 @@ export class RequestBody {
     const bytes = this.#waiting;
     this.#pieces = [];
     this.#waiting = 0;
-    this.#storing = true;
+    this.#storing = pieces;
     try {
       this.#drain?.take(pieces, bytes, this.#onStored);
     } catch (error) {
@@ -129,7 +139,8 @@ export class RequestBody {
 
   readonly #onStored = (error?: Error | null): void => {
     if (error) return this.#fail(error);
-    this.#storing = false;
+    giveBack(this.#storing ?? []);
+    this.#storing = undefined;
     this.#offer();
     if (this.end || !this.#request.isPaused()) return;
     this.#idle?.refresh(); // the silence so far was ours

@@ -29,6 +29,9 @@ export function attach(exchange: Exchange, to: Request | Lease): void {
   exchanges.set(to, exchange);
 }
 
+/** The exchange of a lease; undefined where it was taken for something else, to settle an upload say. */
+export const exchangeIfAny = (lease: Lease): Exchange | undefined => exchanges.get(lease);
+
 /** The exchange that a web request, or a lease taken for one, belongs to. */
 export function exchangeOf(it: Request | Lease): Exchange {
   const exchange = exchanges.get(it);

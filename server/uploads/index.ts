@@ -23,7 +23,7 @@ export { findUpload } from './ledger/ledger.ts';
 export { awaitWhole, openPrefix } from './prefix.ts';
 export { quotaFor, usageOf, usageOfAll, type Usage } from './quota.ts';
 export type { MediaOfUpload, UploadHooks } from './hooks.ts';
-export { parseMetadata, type FileDescription, type Visibility } from './metadata.ts';
+export { parseMetadata, TITLE_LENGTH, type FileDescription, type Visibility } from './metadata.ts';
 
 export interface Uploads {
   /** Answers a request to `/files` or `/files/{id}`. Never throws. */

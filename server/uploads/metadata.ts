@@ -16,7 +16,8 @@ export interface FileDescription {
 }
 
 const FILENAME_BYTES = 255;
-const TITLE_LENGTH = 500;
+/** Characters of a title. More than a file's name has: that is the title of whoever gives none. */
+export const TITLE_LENGTH = 500;
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 /** "The key MUST NOT contain spaces and commas and MUST NOT be empty. The key SHOULD be ASCII encoded." */
 const KEY = /^[\x21-\x2b\x2d-\x7e]+$/;

@@ -44,13 +44,15 @@ export function toAppError(error: unknown): AppError {
   });
 }
 
+/** Also for those who don't know that there is a protocol. */
+const TUS_ONLY =
+  'Uploads come by the tus protocol: use a tus client, or send Tus-Resumable: 1.0.0. A form, or a file alone, is not taken.';
+
 /** What @tus/server answers before a handler is asked: a status and a line of text. */
 export function problemOfRefusal(status: number, text: string): AppError {
   // "If the version … is not supported by the Server, it MUST respond with the 412 Precondition Failed status"
   if (status === 412 || /tus-resumable/i.test(text))
-    return new AppError(412, 'tus_version_unsupported', 'Send Tus-Resumable: 1.0.0.', {
-      headers: { 'Tus-Version': '1.0.0' },
-    });
+    return new AppError(412, 'tus_version_unsupported', TUS_ONLY, { headers: { 'Tus-Version': '1.0.0' } });
   if (status === 404) return notFound('No upload');
   return new AppError(status, 'header_invalid', `${text.trim() || 'The request is invalid'}.`);
 }

@@ -8,7 +8,7 @@ import type { RequestBody } from './body.ts';
 import { assertWhole } from './body-end.ts';
 import { wasJoined } from './concatenation.ts';
 import { createEndings, type Endings } from './endings.ts';
-import { exchangeOf } from './exchange.ts';
+import { exchangeIfAny, exchangeOf, header, methodOf } from './exchange.ts';
 import { createFinishing, type Finishing } from './finishing.ts';
 import type { UploadHooks } from './hooks.ts';
 import type { Lease, Leases } from './ledger/leases.ts';
@@ -23,6 +23,17 @@ export interface StoreContext extends Pick<Context, 'config' | 'db' | 'logger' |
   strayAfterMs: number;
   /** How long an answer waits for a final upload to be put together. */
   joinWaitMs: number;
+}
+
+/**
+ * Whether the request of a lease declares the length that the ledger has: its client can't know that an earlier try of the
+ * same PATCH, whose answer it missed, has done so. @tus/server refuses any length of an upload that it takes for declared (400,
+ * which ends the upload); this one is therefore declared once more.
+ */
+function declaresAgain(lease: Lease, length: number): boolean {
+  const exchange = exchangeIfAny(lease);
+  if (!exchange || methodOf(exchange) !== 'PATCH') return false;
+  return header(exchange, 'upload-length') === String(length);
 }
 
 /** Where finished partial uploads wait for their final one. */
@@ -107,15 +118,16 @@ export abstract class LedgerStore extends DataStore implements Driver {
     const { length, offset, createdAt } = lease.upload;
     return new Upload({
       id,
-      size: length ?? undefined,
+      size: length === null || declaresAgain(lease, length) ? undefined : length,
       offset,
       creation_date: new Date(createdAt).toISOString(),
     });
   }
 
-  /** The length of an upload that was created without one. Throws 413 and 507. */
+  /** The length of an upload that was created without one. Declaring it once more changes nothing. Throws 413 and 507. */
   override async declareUploadLength(id: string, length: number): Promise<void> {
     const lease = this.#leases.held(id);
+    if (lease.upload.length === length) return;
     const { owner, offset } = lease.upload;
     const { db, config } = this.ctx;
     const quota = quotaFor(owner, exchangeOf(lease).principal, config.uploads);

@@ -1,6 +1,7 @@
 /** tus 1.0 as clients speak it: headers, statuses, errors, owners. */
 import { randomBytes } from 'node:crypto';
 import { request } from 'node:http';
+import { eventually } from '../server.ts';
 import {
   idOf,
   startEngine,
@@ -256,6 +257,15 @@ describe('what is refused', () => {
     expect(await countUploads()).toBe(before);
   });
 
+  it('tells whoever posts a form or a plain file what is taken here', async () => {
+    const body = new FormData();
+    body.set('file', new Blob(['x']), 'film.mp4');
+    const none = { 'Tus-Resumable': undefined, 'Content-Type': undefined };
+    const answer = await tus('POST', stage.engine.url, none, body);
+    expect([answer.status, answer.code]).toEqual([412, 'tus_version_unsupported']);
+    expect((JSON.parse(answer.body) as { detail: string }).detail).toMatch(/tus client.*Tus-Resumable.*form/);
+  });
+
   it('a PATCH with a wrong offset, type or head', async () => {
     const { url, id } = await createUpload(stage.engine, 100);
     const head = { 'Upload-Offset': '0' };
@@ -334,6 +344,35 @@ describe('what is refused', () => {
     expect((await patch(url, 0, 'ab', { 'Upload-Length': '10' })).status).toBe(204);
     expect((await patch(url, 2, 'cd', { 'Upload-Length': '11' })).code).toBe('length_invalid');
     expect((await patch(url, 2, 'cd', { 'Upload-Length': '10' })).status).toBe(204);
+  });
+
+  it.each(['1e1', '0xa', '10.0', ''])(
+    'a declared length in other words, which a reader of digits takes for another: %s',
+    async (words) => {
+      const { headers } = await tus('POST', stage.engine.url, { 'Upload-Defer-Length': '1' });
+      const url = headers.get('location') ?? '';
+      const declared = words === '' ? '0' : '10';
+      expect((await patch(url, 0, '', { 'Upload-Length': declared })).status).toBe(204);
+      expect((await patch(url, 0, '', { 'Upload-Length': words })).status).toBe(400);
+      expect((await stage.engine.row(idOf(url))).length).toBe(Number(declared));
+    },
+  );
+
+  it('no length that an earlier try of the same PATCH has declared meanwhile', async () => {
+    const { db, url: collection } = stage.engine;
+    const { headers } = await tus('POST', collection, { 'Upload-Defer-Length': '1' });
+    const url = headers.get('location') ?? '';
+    const id = idOf(url);
+    // Another server has the upload: it declares the length, and is gone.
+    const lock = { uploadId: id, holder: 'elsewhere', wanted: 0, expiresAt: Date.now() + 60_000 };
+    await db.insertInto('uploadLock').values(lock).execute();
+    const again = patch(url, 0, 'ab', { 'Upload-Length': '2' });
+    const held = db.selectFrom('uploadLock').select('wanted').where('uploadId', '=', id);
+    await eventually(async () => (await held.executeTakeFirst())?.wanted === 1);
+    await db.updateTable('upload').set({ length: 2 }).where('id', '=', id).execute();
+    await db.deleteFrom('uploadLock').where('uploadId', '=', id).execute();
+    expect((await again).status).toBe(204);
+    expect(offsetOf(await tus('HEAD', url))).toBe(2);
   });
 
   const countUploads = async (): Promise<number> =>

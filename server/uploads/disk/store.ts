@@ -2,7 +2,7 @@
  * Unfinished uploads as files in `incoming/`, on the file system of the finished objects: finishing is a rename.
  * The file is named after the upload, or as `storageId` says after a takeover from a holder that may still live.
  */
-import { fstatSync, write, writev, type Stats } from 'node:fs';
+import { constants, fstatSync, write, writev, type Stats } from 'node:fs';
 import { copyFile, mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { UploadRow } from '../../../db/schema.ts';
@@ -11,6 +11,7 @@ import { Batching } from '../batching.ts';
 import type { RequestBody } from '../body.ts';
 import { Checkpoints } from '../checkpoints.ts';
 import { joinFiles } from './concat.ts';
+import { FlushAhead } from './flush-ahead.ts';
 import type { UploadHooks } from '../hooks.ts';
 import type { Lease, Leases } from '../ledger/leases.ts';
 import { BytesLostError } from '../problems.ts';
@@ -29,8 +30,9 @@ export class DiskStore extends LedgerStore {
 
   protected override async append(lease: Lease, body: RequestBody, handBack: boolean): Promise<void> {
     const file = await this.#open(lease);
+    const ahead = this.ctx.config.uploads.fsync ? new FlushAhead(file) : undefined;
     const checkpoints = new Checkpoints(lease.upload.offset, async (offset, last) => {
-      if (this.ctx.config.uploads.fsync) await file.datasync();
+      await ahead?.flush();
       lease.check();
       await this.save(lease, { offset, last: last && handBack && offset !== lease.upload.length });
     });
@@ -43,6 +45,7 @@ export class DiskStore extends LedgerStore {
         writeAll(file.fd, pieces, bytes, position, (error) => {
           if (!error) {
             position += bytes;
+            ahead?.wrote(bytes);
             if (!body.tentative) checkpoints.pass(position);
           }
           done(error);
@@ -54,6 +57,7 @@ export class DiskStore extends LedgerStore {
         // What a digest disproved stays behind the offset, and is cut off before the next byte is written.
         await checkpoints.end(body.kept ? position : before);
       } finally {
+        await ahead?.settled();
         await file.close();
       }
     }
@@ -79,7 +83,8 @@ export class DiskStore extends LedgerStore {
     const source = this.#pathOf(upload);
     const target = this.#storage.pathOf(upload.key);
     const waiting = await sizeOf(source);
-    if (waiting === undefined && upload.length === 0) await this.#touch(source);
+    if (waiting === undefined && upload.length === 0)
+      await this.#openNew(source).then((file) => file.close());
     if (waiting !== undefined || upload.length === 0) {
       await cutTo(upload, source, waiting ?? 0);
       await mkdir(dirname(target), { recursive: true });
@@ -122,12 +127,9 @@ export class DiskStore extends LedgerStore {
     if (lease.usurped) await this.#moveAway(lease);
     const { upload } = lease;
     const path = this.#pathOf(upload);
-    const file = await open(path, 'r+').catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw error;
-      await (upload.offset > 0 ? lost(path, error) : this.#touch(path));
-      return open(path, 'r+');
-    });
+    const file = await (upload.offset > 0 ? reopen(path) : this.#openNew(path));
     try {
+      if (upload.offset === 0) await this.#flush(this.#incoming);
       const { size } = fstatSync(file.fd); // of an open file the kernel knows it: no trip to another thread
       if (size < upload.offset) throw damaged(upload, size);
       if (size > upload.offset) await file.truncate(upload.offset);
@@ -156,10 +158,14 @@ export class DiskStore extends LedgerStore {
     await rm(old, { force: true });
   }
 
-  async #touch(path: string): Promise<void> {
-    await mkdir(this.#incoming, { recursive: true });
-    await open(path, 'a').then((file) => file.close());
-    await this.#flush(this.#incoming);
+  /** The file of an upload that has no bytes yet, which an earlier request may have made already. */
+  #openNew(path: string): Promise<FileHandle> {
+    const made = (): Promise<FileHandle> => open(path, constants.O_RDWR | constants.O_CREAT);
+    return made().catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+      await mkdir(this.#incoming, { recursive: true });
+      return made();
+    });
   }
 
   /** Makes names durable: an fsync of a file does not cover its entry in the folder. */
@@ -218,6 +224,12 @@ async function cutTo(upload: UploadRow, path: string, size: number): Promise<voi
     await file.close();
   }
 }
+
+const reopen = (path: string): Promise<FileHandle> =>
+  open(path, 'r+').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+    return lost(path, error);
+  });
 
 /** A file that is not there is lost, unless its folder is away as well: then the disk may not be mounted. */
 async function lost(path: string, cause?: unknown): Promise<never> {

@@ -10,6 +10,7 @@ import {
 } from '@aws-sdk/client-s3';
 import type { S3Storage } from '../../storage/s3.ts';
 import type { ByteRange } from '../../storage/storage.ts';
+import type { ComingBytes } from './part-stream.ts';
 import type { StoredPart } from './part-writer.ts';
 
 export interface OpenMultipart {
@@ -41,17 +42,39 @@ export class Multipart {
     number: number,
     bytes: Buffer,
   ): Promise<{ etag: string; retried: boolean }> {
-    const { ETag, $metadata } = await this.#storage.client.send(
-      new UploadPartCommand({
-        ...this.#at(key),
-        UploadId: uploadId,
-        PartNumber: number,
-        Body: bytes,
-        ContentLength: bytes.length,
-      }),
-    );
-    if (!ETag) throw new Error('the bucket stored a part without an entity tag');
+    const command = new UploadPartCommand({
+      ...this.#at(key),
+      UploadId: uploadId,
+      PartNumber: number,
+      Body: bytes,
+      ContentLength: bytes.length,
+    });
+    const { ETag, $metadata } = await this.#storage.client.send(command);
+    if (!ETag) throw untagged();
     return { etag: ETag, retried: $metadata.attempts !== 1 };
+  }
+
+  /** Stores a part of bytes that still come, in one attempt; a part that ends early is not stored. Resolves with its entity tag. */
+  async stream(
+    key: string,
+    uploadId: string,
+    number: number,
+    { body, size, signal }: ComingBytes,
+  ): Promise<string> {
+    const command = new UploadPartCommand({
+      ...this.#at(key),
+      UploadId: uploadId,
+      PartNumber: number,
+      Body: body,
+      ContentLength: size,
+    });
+    // The SDK doesn't repeat streams, but writes to the console each time that it can't.
+    command.middlewareStack.add((next) => next, {
+      ...{ name: 'retryMiddleware', step: 'finalizeRequest', priority: 'high', override: true },
+    });
+    const { ETag } = await this.#storage.client.send(command, { abortSignal: signal });
+    if (!ETag) throw untagged();
+    return ETag;
   }
 
   /** Stores a range of another object of the bucket as a part, at most 5 GiB. Resolves with its entity tag. */
@@ -134,3 +157,5 @@ export class Multipart {
     return { Bucket: this.#storage.bucket, Key: this.#storage.fullKey(key) };
   }
 }
+
+const untagged = (): Error => new Error('the bucket stored a part without an entity tag');

@@ -1,5 +1,6 @@
 /** Cuts a stream of bytes into equal parts and stores several at a time; reports only what is stored without a gap. */
 import type { PartBuffers } from './part-buffers.ts';
+import { PartStream, type ComingBytes } from './part-stream.ts';
 
 export interface StoredPart {
   number: number;
@@ -20,8 +21,19 @@ export interface PartWriterOptions {
   readHead(into: Buffer): Promise<void>;
   /** Does what has to be done once before a part can be stored. */
   begin(): Promise<void>;
-  /** Stores a part; `retried` when an earlier attempt may still be reading the bytes. */
-  upload(number: number, bytes: Buffer): Promise<{ etag: string; retried: boolean }>;
+  /**
+   * Stores a part, unless `streamed` resolves with its entity tag: then it is. `retried` when an earlier attempt may still be
+   * reading the bytes.
+   */
+  upload(
+    number: number,
+    bytes: Buffer,
+    streamed: Promise<string | undefined> | undefined,
+  ): Promise<{ etag: string; retried: boolean }>;
+  /** Stores a part of bytes that still come, in one attempt. Absent: no part is sent before it is full. */
+  stream?: ((number: number, part: ComingBytes) => Promise<string>) | undefined;
+  /** The last of the expected bytes end a part, however small it is. */
+  lastEnds: boolean;
   /** Called one at a time, in the order of the parts, with those that no gap precedes. */
   commit(parts: StoredPart[]): Promise<void>;
   /** Something failed: stop feeding. */
@@ -38,6 +50,8 @@ export class PartWriter {
   readonly #options: PartWriterOptions;
   #next: number;
   #buffer: Buffer | undefined;
+  /** Sends the part that fills. */
+  #stream: PartStream | undefined;
   #fill: number;
   #head: Promise<void> | undefined;
   #begun: Promise<void> | undefined;
@@ -78,7 +92,7 @@ export class PartWriter {
 
   /** The bytes before the first that is written will be needed. */
   fetchHead(): void {
-    if (this.untouched && this.#options.headSize) void this.#readHead((this.#buffer ??= this.#allocate()));
+    if (this.untouched && this.#options.headSize) void this.#readHead((this.#buffer ??= this.#open()));
   }
 
   /** Takes bytes; waits while too many parts are on their way. Throws what storing a part failed with. */
@@ -93,6 +107,7 @@ export class PartWriter {
         this.written += copied;
         if (this.#fill === this.#options.partSize) this.#send();
       }
+    this.#stream?.grow(this.#fill);
   }
 
   /**
@@ -102,6 +117,7 @@ export class PartWriter {
   async take(withHead: boolean): Promise<Buffer> {
     const buffer = this.#buffer;
     if (!buffer) throw new Error('there is nothing to take');
+    await this.#stream?.end();
     if (withHead && this.untouched) await this.#readHead(buffer);
     else await settled(this.#head);
     const bytes = buffer.subarray(0, this.#fill);
@@ -126,21 +142,32 @@ export class PartWriter {
   /** After `settle`. */
   async close(): Promise<void> {
     await settled(this.#head);
-    if (this.#buffer) this.#options.buffers.giveBack(this.#buffer);
+    await this.#stream?.end();
+    if (this.#buffer && !this.#stream?.isReading) this.#options.buffers.giveBack(this.#buffer);
     this.#buffer = undefined;
     this.#options.buffers.leave();
   }
 
-  #allocate(): Buffer {
-    const { buffers, partSize, expected } = this.#options;
-    return buffers.take(Math.min(partSize, this.#fill + expected - this.written));
+  /** A buffer for the next part, as long as that will be when all comes that is expected. */
+  #open(): Buffer {
+    const { buffers, partSize, expected, headSize, stream, lastEnds } = this.#options;
+    const number = this.#next;
+    const size = Math.min(partSize, this.#fill + expected - this.written);
+    const bytes = buffers.take(size);
+    if (stream && (size === partSize || lastEnds))
+      this.#stream = new PartStream({
+        ...{ bytes, headSize: this.untouched ? headSize : 0 },
+        ready: () => this.#ready(number, bytes),
+        send: (part) => stream(number, part),
+      });
+    return bytes;
   }
 
   async #emptyBuffer(): Promise<Buffer> {
     const { buffers, partSize } = this.#options;
     while (this.#uploads.size >= buffers.share(partSize)) await Promise.race(this.#uploads);
     if (this.#failure) throw this.#failure;
-    return this.#allocate();
+    return this.#open();
   }
 
   #readHead(buffer: Buffer): Promise<void> {
@@ -152,26 +179,35 @@ export class PartWriter {
     const buffer = this.#buffer;
     if (!buffer) throw new Error('there is nothing to send');
     const slot: Slot = { number: this.#next++, size: this.#fill };
-    this.#buffer = undefined;
+    const stream = this.#stream;
+    stream?.grow(this.#fill);
+    this.#buffer = this.#stream = undefined;
     this.#fill = 0;
     this.#slots.push(slot);
-    const work: Promise<void> = this.#store(slot, buffer).finally(() => this.#uploads.delete(work));
+    const work: Promise<void> = this.#store(slot, buffer, stream).finally(() => this.#uploads.delete(work));
     this.#uploads.add(work);
   }
 
-  async #store(slot: Slot, buffer: Buffer): Promise<void> {
-    const { firstNumber, buffers, begin, upload } = this.#options;
+  /** Part `number` may be stored, and the bytes before the first that was written are in their place. */
+  #ready(number: number, buffer: Buffer): Promise<unknown> {
+    const { firstNumber, begin } = this.#options;
+    return Promise.all([
+      (this.#begun ??= begin()),
+      number === firstNumber ? this.#readHead(buffer) : undefined,
+    ]);
+  }
+
+  async #store(slot: Slot, buffer: Buffer, stream: PartStream | undefined): Promise<void> {
+    const { buffers, upload } = this.#options;
     try {
-      await Promise.all([
-        (this.#begun ??= begin()),
-        slot.number === firstNumber ? this.#readHead(buffer) : undefined,
-      ]);
-      const { etag, retried } = await upload(slot.number, buffer.subarray(0, slot.size));
+      await this.#ready(slot.number, buffer);
+      const { etag, retried } = await upload(slot.number, buffer.subarray(0, slot.size), stream?.end());
       slot.etag = etag;
-      if (!retried) buffers.giveBack(buffer);
+      if (!retried && !stream?.isReading) buffers.giveBack(buffer);
       this.#commits = this.#commits.then(() => this.#commitPrefix());
       await this.#commits;
     } catch (error) {
+      await stream?.end();
       this.#fail(error);
     }
   }

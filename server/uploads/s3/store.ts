@@ -15,9 +15,10 @@ import { BytesLostError } from '../problems.ts';
 import { assembleObject, type Assembly } from './assembly.ts';
 import { Multipart } from './multipart.ts';
 import { MOST_PARTS, PartBuffers } from './part-buffers.ts';
-import { INCOMING, partCopies, partCopy } from './part-copies.ts';
+import { INCOMING, partCopies } from './part-copies.ts';
 import { partSizeFor } from './part-size.ts';
 import { PartWriter, type StoredPart } from './part-writer.ts';
+import { Parts } from './parts.ts';
 import { joinObjects } from './concat.ts';
 import { LedgerStore, type StoreContext } from '../store.ts';
 import { removeStrays } from './strays.ts';
@@ -29,6 +30,7 @@ const STRAYS_EVERY_MS = 60 * 60 * 1000;
 export class S3Store extends LedgerStore {
   readonly #storage: S3Storage;
   readonly #multipart: Multipart;
+  readonly #parts: Parts;
   readonly #tails: Tails;
   readonly #buffers: PartBuffers;
   readonly #readers: Pick<UploadHooks, 'mayFollow' | 'isFollowed'>;
@@ -38,6 +40,13 @@ export class S3Store extends LedgerStore {
     super(ctx, hooks, leases);
     this.#storage = storage;
     this.#multipart = new Multipart(storage);
+    this.#parts = new Parts({
+      db: ctx.db,
+      logger: ctx.logger,
+      storage,
+      multipart: this.#multipart,
+      readers: hooks,
+    });
     this.#tails = new Tails(storage);
     this.#buffers = new PartBuffers(ctx.config.uploads.memory, ctx.config.uploads.partSize);
     this.#readers = hooks;
@@ -156,16 +165,22 @@ export class S3Store extends LedgerStore {
     // Before its length was declared, an upload may have got a tail that is longer than its parts would be now.
     const partSize = first?.size ?? Math.max(partSizeFor(length ?? maxSize, preferred), tailSize + 1);
     const { expected } = body;
+    const fillsPart = tailSize + expected >= partSize;
+    const endsUpload = expected > 0 && offset + expected === length;
+    // Nobody knows how long a body without a length is, or whether one with a digest is kept.
+    const maySend = body.isAnnounced && !body.tentative && !this.#storage.signsBytes;
     const writer = new PartWriter({
       ...{ partSize, expected, headSize: tailSize, buffers: this.#buffers, commit },
+      lastEnds: endsUpload && (fillsPart || upload.storageId !== null),
       firstNumber: await this.#nextNumber(lease, last?.number ?? 0),
       readHead: (into) => this.#tails.read(piecesOf(upload), into),
       begin: () => this.#begin(lease),
-      upload: (number, bytes) => this.#uploadPart(lease, number, bytes),
+      upload: (number, bytes, streamed) => this.#parts.upload(lease, number, bytes, streamed),
+      stream: maySend ? (number, part) => this.#parts.stream(lease, number, part) : undefined,
       onFailure: () => body.stop(),
     });
-    if (tailSize + expected >= partSize) writer.prepare();
-    else if (expected > 0 && offset + expected === length) writer.fetchHead();
+    if (fillsPart) writer.prepare();
+    else if (endsUpload) writer.fetchHead();
     return writer;
   }
 
@@ -198,19 +213,6 @@ export class S3Store extends LedgerStore {
     if (lease.upload.storageId !== null) return;
     const storageId = await this.#multipart.create(lease.upload.key);
     await this.save(lease, { storageId });
-  }
-
-  /** Resolves when nobody reads the bytes any more, unless it was `retried`. */
-  async #uploadPart(
-    lease: Lease,
-    number: number,
-    bytes: Buffer,
-  ): Promise<{ etag: string; retried: boolean }> {
-    const { key, storageId } = lease.upload;
-    lease.check();
-    const copying = this.#copyPart(lease.upload, number, bytes);
-    const part = await this.#multipart.upload(key, storageId ?? '', number, bytes).finally(() => copying);
-    return { ...part, retried: part.retried || (await copying) };
   }
 
   /** The first of these parts begins with the tail's bytes. */
@@ -256,7 +258,7 @@ export class S3Store extends LedgerStore {
     }
     const { last } = await outerParts(this.ctx.db, id);
     const number = await this.#nextNumber(lease, last?.number ?? 0);
-    const { etag } = await this.#uploadPart(lease, number, bytes);
+    const { etag } = await this.#parts.upload(lease, number, bytes);
     await this.#commitParts(lease, [{ number, size: tailSize, etag }]);
   }
 
@@ -274,20 +276,6 @@ export class S3Store extends LedgerStore {
     await this.#tails.delete(unused).catch((error: unknown) => {
       this.ctx.logger.warn({ err: error, upload: before.id }, 'an old tail is left to the sweep');
     });
-  }
-
-  /**
-   * Beside the part: before the ledger knows of it, or never. Without it the upload is read when it is whole. Resolves
-   * with whether it was tried.
-   */
-  async #copyPart(upload: UploadRow, number: number, bytes: Buffer): Promise<boolean> {
-    try {
-      if (!(await this.#readers.isFollowed(this.ctx.db, upload))) return false;
-      await this.#storage.put(partCopy(upload.id, number), bytes);
-    } catch (error) {
-      this.ctx.logger.warn({ err: error, upload: upload.id }, 'an upload can not be read while it arrives');
-    }
-    return true;
   }
 
   async #deleteCopies(id: string): Promise<void> {
