@@ -6,12 +6,19 @@ export interface Box {
   body: Buffer;
 }
 
-/** The boxes that stand one after the other in `bytes`. Throws RangeError on a box that is longer than what is there. */
+/** More than any box of a header holds; a hostile one might be full of them. */
+const MAX_BOXES = 1_000;
+
+/**
+ * The boxes that stand one after the other in `bytes`. Throws RangeError on a box that is longer than what is there, and when
+ * there are more than a header has.
+ */
 export function readBoxes(bytes: Buffer): Box[] {
   const boxes: Box[] = [];
   for (let at = 0; at + 8 <= bytes.length;) {
     const { type, header, size } = boxHeader(bytes, at, bytes.length - at);
     if (size < header || at + size > bytes.length) throw new RangeError(`box ${type} is cut off`);
+    if (boxes.length === MAX_BOXES) throw new RangeError('there are too many boxes');
     boxes.push({ type, body: bytes.subarray(at + header, at + size) });
     at += size;
   }

@@ -127,7 +127,10 @@ export interface NewOutput {
 
 export const newOutputId = newId;
 
-/** Makes an output visible, replacing the one of the same kind: an earlier attempt's, or itself when it has grown. */
+/**
+ * Makes an output visible, replacing the one of the same kind: an earlier attempt's, or itself when it has grown. Nobody is
+ * told of one that is only being opened.
+ */
 export async function publishOutput(trx: Trx, output: NewOutput): Promise<void> {
   await trx
     .deleteFrom('output')
@@ -139,6 +142,7 @@ export async function publishOutput(trx: Trx, output: NewOutput): Promise<void> 
     .insertInto('output')
     .values({ ...columns, details: JSON.stringify(details), createdAt: Date.now() })
     .execute();
+  if ('state' in details && details.state === 'opening') return;
   emit(trx, {
     type: 'media.output',
     owner,

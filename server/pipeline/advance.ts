@@ -5,16 +5,16 @@ import type { Config } from '../config.ts';
 import { add, cancelMediaJobs } from '../jobs/queue.ts';
 import type { ClaimedJob, JobFailure } from '../jobs/job.ts';
 import { lockMedia, transition, type MediaError } from '../media/media.ts';
-import { hlsOutputs, type HlsOutput } from '../media/growing.ts';
+import { hlsOutputs } from '../media/growing.ts';
 import type { OutputKind } from '../media/output.ts';
 import type { Source } from '../media/source.ts';
 import { endAttempts } from '../providers/index.ts';
 import { advanceElsewhere, isAwaitedElsewhere, isLeftToProvider, leaveToProvider } from './elsewhere.ts';
 import { EARLY, awaitsEarly, dropEarly } from './early/job.ts';
-import { joinWhenWhole } from './parts/parts.ts';
+import { joinWhatIsWhole } from './parts/parts.ts';
 import type { MediaState, Step } from './step.ts';
 import { foundation, missingRungs } from './output/supersede.ts';
-import { av1Step, hevcStep } from './steps/better-codecs.ts';
+import { av1Steps, hevcSteps } from './steps/better-codecs.ts';
 import { chunkStep } from './steps/chunk.ts';
 import { copyStep } from './steps/copy.ts';
 import { m4aStep, mp4Step } from './steps/downloads.ts';
@@ -32,7 +32,7 @@ export const STEPS: readonly Step[] = [
   ...[probeStep, copyStep, firstStep, posterStep, subtitlesStep, ladderStep],
   ...[chunkStep, joinStep],
   ...[storyboardStep, waveformStep, m4aStep, mp4Step],
-  ...[hevcStep, av1Step],
+  ...[...hevcSteps, ...av1Steps],
 ];
 
 /** A step without which a media is ready, and which runs alone. */
@@ -44,17 +44,21 @@ const TASKS = [EARLY, ...STEPS.map(({ name }) => name)];
 
 /**
  * Adds the jobs that are due and makes the next transitions. Adding is idempotent: call it after every change of a
- * media that may matter. Does nothing for a media that is not being processed.
+ * media that may matter. Does nothing for a media that is not being processed; of a ready one only joins what is made in
+ * the background.
  */
 export async function advance(trx: Trx, media: MediaRow, encoding: Config['encoding']): Promise<void> {
-  if (media.deletedAt !== null || !['processing', 'playable'].includes(media.status)) return;
+  if (media.deletedAt !== null) return;
+  if (media.status === 'ready') return joinWhatIsWhole(trx, media, priorityOf);
+  if (!['processing', 'playable'].includes(media.status)) return;
   if (isLeftToProvider(media)) {
     if (await advanceElsewhere(trx, media)) await addDropSource(trx, media, encoding.keepSourceMs);
     return;
   }
   const state = await stateOf(trx, media, encoding);
-  for (const step of STEPS) if (!step.done(state) && step.due(state)) await addJob(trx, media, step);
-  for (const output of state.inParts) await joinWhenWhole(trx, media, output, priorityOf(output.kind));
+  for (const step of STEPS)
+    if (!step.partOf && !step.done(state) && step.due(state)) await addJob(trx, media, step);
+  await joinWhatIsWhole(trx, media, priorityOf);
   const awaited = await isAwaitedElsewhere(trx, media, state);
   if (!state.plays) return;
   if (media.status === 'processing') await transition(trx, media.id, 'playable', { attempt: media.attempt });
@@ -82,6 +86,7 @@ export async function mediaFailed(
   const media = await lockMedia(trx, job.mediaId);
   if (!media || media.deletedAt !== null || media.attempt !== job.mediaAttempt) return;
   if (early) await dropEarly(trx, media.id);
+  if (step?.partOf) await cancelMediaJobs(trx, media.id, togetherWith(job.task));
   if (!step?.required) return advance(trx, media, encoding);
   const error = { code: failure.code, message: failure.message };
   await failMedia(trx, media, { task: job.task, error }, encoding);
@@ -126,6 +131,12 @@ export async function isMissingExtra(
   return step.due(state) && !step.done(state);
 }
 
+/** The tasks whose jobs for a media are of no use without each other: those of the parts of one output, or this one alone. */
+export function togetherWith(task: string): string[] {
+  const whole = STEPS.find(({ name }) => name === task)?.partOf;
+  return whole ? STEPS.filter(({ partOf }) => partOf === whole).map(({ name }) => name) : [task];
+}
+
 /** Whether this task's step reads the uploaded file. */
 export const needsUpload = (task: string): boolean =>
   STEPS.some(({ name, fromStored }) => name === task && !fromStored);
@@ -140,16 +151,13 @@ async function dropGrowing(trx: Trx, media: MediaRow): Promise<void> {
 interface State extends MediaState {
   /** Viewers can begin: there are renditions, perhaps still growing. */
   plays: boolean;
-  /** Outputs that many jobs fill. */
-  inParts: HlsOutput[];
 }
 
 async function stateOf(trx: Trx, media: MediaRow, encoding: Config['encoding']): Promise<State> {
   const early = await awaitsEarly(trx, media);
   const outputs = await trx.selectFrom('output').select('kind').where('mediaId', '=', media.id).execute();
   const streams = await hlsOutputs(trx, media.id, { opening: true });
-  const unfinished = streams.filter(({ details }) => details.state !== 'complete');
-  const growing = unfinished.map(({ kind }) => kind);
+  const growing = streams.filter(({ details }) => details.state !== 'complete').map(({ kind }) => kind);
   const kinds = outputs.map(({ kind }) => kind).filter((kind) => !growing.includes(kind));
   const source = media.source ? (JSON.parse(media.source) as Source) : undefined;
   const built = source && foundation(streams, source, encoding);
@@ -158,19 +166,17 @@ async function stateOf(trx: Trx, media: MediaRow, encoding: Config['encoding']):
     source,
     outputs: new Set(kinds as OutputKind[]),
     begun: new Set(growing as OutputKind[]),
-    inParts: unfinished.filter(
-      ({ details, mediaAttempt }) => details.parts && mediaAttempt === media.attempt,
-    ),
     whole:
       kinds.includes('ladder') ||
       (!!source && complete && missingRungs(built, source, encoding).length === 0),
     ended: await endedSteps(trx, media),
     early,
-    // What was begun before the probe counts when it has been compared with the whole; a copy, when it is complete.
+    // What was begun before the probe counts when it has been compared with the whole; a copy of that kind, when it is complete.
     plays:
       streams.some(
         ({ kind, details: { state } }) =>
-          state === 'complete' || (state === 'growing' && kind !== 'copy' && media.source !== null),
+          state === 'complete' ||
+          (state === 'growing' && media.source !== null && !(early && kind === 'copy')),
       ) || outputs.some(({ kind }) => kind === 'stream'),
     encoding,
   };

@@ -10,7 +10,15 @@ import { homeOf } from './ffmpeg/sandbox.ts';
 import { keptSources, taskOf } from './runner.ts';
 import type { Step } from './step.ts';
 
-export { DROP_SOURCE, advance, isBackground, isMissingExtra, mediaFailed, needsUpload } from './advance.ts';
+export {
+  DROP_SOURCE,
+  advance,
+  isBackground,
+  isMissingExtra,
+  mediaFailed,
+  needsUpload,
+  togetherWith,
+} from './advance.ts';
 export { EARLY, addEarly, findEarly } from './early/job.ts';
 export { cleanScratch } from './scratch.ts';
 
@@ -26,7 +34,7 @@ function ffmpegOf(ctx: Context): Ffmpeg {
 /** Task name -> function: `probe`, `copy`, `first`, `ladder`, `poster`. */
 export const pipelineTasks = (ctx: Context): Record<string, Task> => tasksOf(ctx, (step) => !step.background);
 
-/** The same of what is made when a media is ready, for a worker of its own: `hevc`, `av1`. */
+/** The same of what is made when a media is ready, for a worker of its own: `hevc`, `av1` and their parts. */
 export const backgroundTasks = (ctx: Context): Record<string, Task> =>
   tasksOf(ctx, (step) => step.background === true);
 

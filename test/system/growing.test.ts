@@ -1,13 +1,12 @@
 /** Watching while it is encoded: what grows only ever grows, also when the server is killed on the way. */
-import HLS from 'hls-parser';
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { makeMedia } from '../media.ts';
 import { slowFfmpeg, type SlowFfmpeg } from '../slow-ffmpeg.ts';
 import { eventually, startServer, type TestServer } from '../server.ts';
 import { uploadFile } from '../tus.ts';
-import { EventRules } from '../pipeline/event-rules.ts';
 import { expectPlays, getMedia, settled } from './flow.ts';
+import { follow, namesOf } from './follower.ts';
 
 const SECONDS = 20;
 let ffmpeg: SlowFfmpeg;
@@ -29,61 +28,14 @@ afterAll(async () => {
   if (film) await rm(dirname(film), { recursive: true });
 });
 
-/** What a player that follows the playlists of a growing stream has seen of them. */
-interface Follower {
-  /** Addresses of the media playlists. */
-  playlists: string[];
-  /** Names of segments by playlist. */
-  seen: Map<string, string[]>;
-  /** Reads every playlist once more. True when all have ended. */
-  look(): Promise<boolean>;
-}
-
-/** Each look holds the playlists against what was seen before and fetches what is new. */
-async function follow(hls: string): Promise<Follower> {
-  const url = new URL(hls, server.url).href;
-  const multi = HLS.parse(await textOf(url));
-  if (!multi.isMasterPlaylist) throw new Error('not a multivariant playlist');
-  const uris = multi.variants.flatMap((v) => [v.uri, ...v.audio.map((a) => a.uri!)]);
-  const playlists = [...new Set(uris)].map((uri) => new URL(uri, url).href);
-  const seen = new Map(playlists.map((playlist): [string, string[]] => [playlist, []]));
-
-  const rules = new EventRules();
-
-  async function look(): Promise<boolean> {
-    await Promise.all(
-      playlists.map(async (playlist) => {
-        const fresh = rules.look(playlist, await textOf(playlist));
-        for (const uri of fresh) {
-          const answer = await fetch(new URL(uri, playlist));
-          expect([answer.status, (await answer.arrayBuffer()).byteLength > 0]).toEqual([200, true]);
-        }
-        seen.get(playlist)!.push(...fresh);
-      }),
-    );
-    expect(rules.broken).toEqual([]);
-    return playlists.every((playlist) => rules.hasEnded(playlist));
-  }
-  return { playlists, seen, look };
-}
-
-async function textOf(url: string): Promise<string> {
-  const answer = await fetch(url);
-  expect(answer.status).toBe(200);
-  return answer.text();
-}
-
 const playable = (id: string): Promise<string> =>
   eventually(async () => (await getMedia(server, id)).playback?.hls);
-
-/** Names without what their addresses are signed with. */
-const namesOf = (uris: readonly string[]): string[] => uris.map((uri) => uri.replace(/\?.*/, ''));
 
 it('grows in order, without a hole, until it ends', async () => {
   const id = await uploadFile(server, film);
   const hls = await playable(id);
   expect((await getMedia(server, id)).status).toBe('playable');
-  const follower = await follow(hls);
+  const follower = await follow(server, hls);
   let looks = 0;
   let growing = 0;
   await eventually(async () => {
@@ -104,7 +56,7 @@ it('grows in order, without a hole, until it ends', async () => {
 it('goes on with the same stream after a kill -9', async () => {
   const id = await uploadFile(server, film);
   const hls = await playable(id);
-  const follower = await follow(hls);
+  const follower = await follow(server, hls);
   const [first] = follower.playlists;
   await eventually(async () => {
     expect(await follower.look()).toBe(false);

@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import type { MediaRow } from '../../../db/schema.ts';
 import type { Context } from '../../context.ts';
 import { PrefixEnded } from '../../errors.ts';
-import { SEGMENT_SECONDS } from '../../hls/media-playlist.ts';
 import type { Commit, Task } from '../../jobs/job.ts';
 import type { Source } from '../../media/source.ts';
 import { needsOf, reserve } from '../admission.ts';
@@ -20,13 +19,12 @@ import { earlyVariants, type EarlyVariant } from './variants.ts';
 import { encodeFailure, saidNo, stepFailure } from '../failures.ts';
 import type { Ffmpeg } from '../ffmpeg/ffmpeg.ts';
 import { describeHead, type Head } from '../source/head.ts';
-import type { Segment } from '../output/pieces.ts';
 import { percentOf } from '../ffmpeg/progress.ts';
 import { commitStep, isIn, stepContext } from '../runner.ts';
 import { withScratch } from '../scratch.ts';
 import type { StepContext } from '../step.ts';
 import { found } from '../steps/probe.ts';
-import { stream, type StreamJob } from '../output/stream.ts';
+import { stream, withinTarget, type StreamJob } from '../output/stream.ts';
 import { isCut } from '../parts/parts.ts';
 
 /** No upload lives longer; the largest time that a timer takes is 24 days. */
@@ -132,14 +130,14 @@ async function work(
       void (await together(stop, [encode(ctx, arrival, variant, signal, probed, onSeconds), compared])),
     verify: async (details, segments) => variant.verify(await probed, details, segments),
   };
-  job.check = checked(job, variant);
+  job.check = withinTarget(job, variant.check);
   const probed = probeAlong(ctx, arrival, head, WALL_MS);
   const compared = probed.then(async (source) => {
     variant.compare(source);
     await ctx.commit(found(ctx, source));
     if (kind === 'copy') return;
     const behind = reached < WORTH_KEEPING * source.duration;
-    if (behind && !watch && isCut(source, ctx.encoding, true))
+    if (behind && !watch && isCut(source, ctx.encoding, { watched: true }))
       throw new Unfit('the upload was faster, and what is left many can encode at once');
     // From now on viewers may see what there is: it is whole, and only takes its time.
     job.grows = true;
@@ -165,19 +163,6 @@ async function together(stop: AbortController, work: readonly Promise<unknown>[]
   );
   await Promise.all(noted);
   if (failed) throw failed.error;
-}
-
-/** A playlist that is being watched can't announce a longer target: such a picture is shown when it is whole. */
-function checked(job: StreamJob, variant: EarlyVariant): (segment: Segment) => Promise<void> {
-  let first = true;
-  return async (segment) => {
-    await variant.check?.(segment);
-    const seconds = segment.reduce((sum, { duration }) => sum + duration, 0);
-    const long = Math.round(seconds) > SEGMENT_SECONDS;
-    if (long && first) job.grows = false;
-    if (long && job.grows) throw new Unfit('a segment is longer than the playlist has announced');
-    first = false;
-  };
 }
 
 async function encode(

@@ -12,7 +12,10 @@ export interface Encoder {
   memory: number;
   /** Pixels of the shortest side that it takes. */
   shortest: number;
-  /** What chooses the quality, apart from rates: with closed groups of pictures that only begin where they are forced to. */
+  /**
+   * What chooses the quality, apart from rates: with closed groups of pictures that only begin where they are forced to. Their
+   * header must not depend on `threads` (0: one for each core), or parts of several workers don't fit together.
+   */
   options(preset: string, threads: number): string[];
 }
 

@@ -7,7 +7,7 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { iframeRatesOf, ratesOf } from '../../hls/media-playlist.ts';
+import { iframeRatesOf, ratesOf, SEGMENT_SECONDS } from '../../hls/media-playlist.ts';
 import type { AudioRendition, HlsDetails, StoredSegment, VideoRendition } from '../../hls/model.ts';
 import type { Commit } from '../../jobs/job.ts';
 import { addSegments, hlsOutputs, segmentsOf, type NewSegment } from '../../media/growing.ts';
@@ -25,14 +25,14 @@ import type { StepContext } from '../step.ts';
 export interface StreamJob {
   kind: HlsKind;
   plan: StreamPlan;
-  /** Viewers see it from its first segments on. */
+  /** Viewers see it from its first segments on; may be decided while it runs. */
   grows: boolean;
   /** Seconds of the source. */
   duration: number;
   /** Runs FFmpeg, which `signal` ends. */
   run: (signal: AbortSignal) => Promise<void>;
   /** Refuses a segment of a picture, before it is stored, by throwing. */
-  check?: (segment: Segment) => Promise<void>;
+  check?: ((segment: Segment) => Promise<void>) | undefined;
   /** Refuses the whole, before it is complete, by throwing; resolves with what is told of it. `segments` are the picture's. */
   verify: (details: HlsDetails, segments: readonly StoredSegment[]) => Promise<HlsDetails>;
 }
@@ -98,6 +98,22 @@ export async function stream(ctx: StepContext, job: StreamJob): Promise<Streamed
     await withdraw(ctx, place, error);
     throw error;
   }
+}
+
+/**
+ * A check of segments for pictures that were not cut by us. A playlist that is being watched can't announce a longer target
+ * duration: one whose first segment is longer is shown when it is whole, and one that gets longer while it is watched is refused.
+ */
+export function withinTarget(job: StreamJob, check: StreamJob['check']): StreamJob['check'] {
+  let first = true;
+  return async (segment) => {
+    await check?.(segment);
+    const seconds = segment.reduce((sum, { duration }) => sum + duration, 0);
+    const long = Math.round(seconds) > SEGMENT_SECONDS;
+    if (long && first) job.grows = false;
+    if (long && job.grows) throw new Unfit('a segment is longer than the playlist has announced');
+    first = false;
+  };
 }
 
 type Writers = {

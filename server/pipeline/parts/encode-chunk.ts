@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NewSegment } from '../../media/growing.ts';
 import { chunkOf, lengthOf, type Stretch } from './chunks.ts';
-import { planEncode, type StreamPlan } from '../encode/encode.ts';
+import { planEncode, type StreamPlan, type Wanted } from '../encode/encode.ts';
 import { runPlan } from '../output/encode-stream.ts';
 import { follow } from '../ffmpeg/follow.ts';
 import { frameRate, type Rung } from '../encode/ladder.ts';
@@ -16,7 +16,7 @@ const ROUNDING = 0.5;
 /** Takes segments that are stored. */
 export type Grow = (segments: NewSegment[]) => Promise<void>;
 
-export interface ChunkJob {
+export interface ChunkJob extends Pick<Wanted, 'codec'> {
   rungs: readonly Rung[];
   stretch: Stretch;
   /** Of the output. */
@@ -72,7 +72,7 @@ export async function encodeSounds(
 
 async function encodePicture(
   ctx: StepContext,
-  { rungs, stretch, grow }: ChunkJob,
+  { rungs, codec, stretch, grow }: ChunkJob,
   threads: number,
   begin: Begin,
 ): Promise<NewSegment[] | undefined> {
@@ -81,12 +81,14 @@ async function encodePicture(
   const rate = frameRate(source.video);
   const chunk = chunkOf(stretch, rate);
   const seconds = lengthOf(chunk, rate);
-  const plan = planEncode(source, { rungs, rate, audio: false, chunk }, { ...ctx.encoding, threads });
+  const wanted = { rungs, codec, rate, audio: false, chunk };
+  const plan = planEncode(source, wanted, { ...ctx.encoding, threads });
   const from = { ...chunk, end: source.duration };
   const writers = plan.video.map(({ name }) => new RenditionWriter(ctx, plan.root, name, true, from));
   await makeFolders(ctx, plan);
-  const stage = `Encoding from ${Math.round(chunk.start)} s`;
-  const run = (signal: AbortSignal): Promise<void> => runPlan(ctx, plan, stage, signal, { seconds });
+  const stage = `Encoding from ${Math.round(chunk.start)} of ${Math.round(source.duration)} s`;
+  const options = { seconds, background: codec !== undefined };
+  const run = (signal: AbortSignal): Promise<void> => runPlan(ctx, plan, stage, signal, options);
   const segments = await storeWhile(ctx, writers, begin, run, grow);
   const fits = writers.every(
     ({ segments: made, duration }) =>

@@ -4,25 +4,21 @@ import type { HlsDetails } from '../../hls/model.ts';
 import type { Commit } from '../../jobs/job.ts';
 import { newOutputId, publishOutput, type HlsKind } from '../../media/output.ts';
 import { outputPrefix } from '../../storage/storage.ts';
-import { AAC_LC, planEncode } from '../encode/encode.ts';
+import { AAC_LC, planEncode, type Wanted } from '../encode/encode.ts';
 import { borders } from './chunks.ts';
 import { encodeHead } from './encode-chunk.ts';
 import { ToolError } from '../ffmpeg/spawn.ts';
 import { keyFramesBefore } from '../source/key-frames.ts';
-import { frameRate, type Rung } from '../encode/ladder.ts';
-import { addParts, addToOpened, isCut, nameOf, partsOf, seekOf, type PartPayload } from './parts.ts';
+import { frameRate } from '../encode/ladder.ts';
+import { addParts, addToOpened, isCut, nameOf, partsOf, seekOf } from './parts.ts';
+import type { Company, PartPayload } from './parts.ts';
 import type { StepContext } from '../step.ts';
 import { growingPicture, growingSound } from '../output/stream.ts';
 
-export interface PartsJob {
+export interface PartsJob extends Pick<Wanted, 'rungs' | 'audio' | 'codec'>, Company {
   kind: HlsKind;
   /** Of the jobs of all parts. */
   priority: number;
-  rungs: readonly Rung[];
-  /** With every sound. */
-  audio: boolean;
-  /** Viewers wait for it. */
-  watched: boolean;
 }
 
 /**
@@ -31,18 +27,19 @@ export interface PartsJob {
  */
 export async function inParts(ctx: StepContext, job: PartsJob): Promise<Commit | undefined> {
   const { media } = ctx;
-  const { kind, rungs, audio } = job;
+  const { kind, rungs, audio, codec } = job;
   const source = ctx.source();
-  if (ctx.payload['whole'] || !source.video || !isCut(source, ctx.encoding, job.watched)) return undefined;
+  if (ctx.payload['whole'] || !source.video || !isCut(source, ctx.encoding, job)) return undefined;
+  const { video } = source;
   // Longer parts would come later to viewers than what they save.
-  const keyFrames = job.watched ? undefined : await keyFramesOf(ctx, source.video);
-  const [first, ...rest] = partsOf(source.video, ctx.encoding, keyFrames);
+  const findKeyFrames = async () => (job.watched ? undefined : keyFramesOf(ctx, video));
+  const [first, ...rest] = await partsOf(video, ctx.encoding, findKeyFrames);
   if (!first) return undefined;
   const id = newOutputId();
   const prefix = outputPrefix(media.id, id);
-  const head = await encodeHead(ctx, { rungs, stretch: first, prefix });
+  const head = await encodeHead(ctx, { rungs, codec, stretch: first, prefix });
   if (!head) return undefined;
-  const plan = planEncode(source, { rungs, audio, rate: frameRate(source.video) }, ctx.encoding);
+  const plan = planEncode(source, { rungs, audio, rate: frameRate(video) }, ctx.encoding);
   // The sounds come first: without them nothing plays.
   const parts: PartPayload[] = [
     ...(plan.audio.length ? [{ kind }] : []),

@@ -1,7 +1,7 @@
 /**
  * A long stream as many jobs: `chunk` jobs encode stretches of the picture and one encodes the sounds, on whatever
  * workers are free, all into one output that the step which wanted it (`first`, `ladder`) has opened. When all are done,
- * a `join` job writes the playlists of the whole.
+ * a `join` job writes the playlists of the whole. Those of `hevc` and `av1` have tasks of their own (`partTask`).
  *
  * Segments get their names and numbers from the plan and the job's attempt, and become rows when they are stored, or,
  * when nobody can see them yet, in the commit that ends the chunk. Viewers see them up to the first that is missing.
@@ -12,10 +12,17 @@ import { cancelJob, add } from '../../jobs/queue.ts';
 import type { Config } from '../../config.ts';
 import { addSegments, hlsOutputs, segmentsOf, updateDetails } from '../../media/growing.ts';
 import type { HlsOutput, NewSegment } from '../../media/growing.ts';
-import type { HlsKind } from '../../media/output.ts';
+import { isBetter, type HlsKind } from '../../media/output.ts';
 import type { Source, SourceVideo } from '../../media/source.ts';
 import { frameRate } from '../encode/ladder.ts';
-import { chunkOf, seekTime, stretches, type Stretch } from './chunks.ts';
+import { chunkOf, inTwo, seekTime, stretches, type Stretch } from './chunks.ts';
+
+/**
+ * The task of the parts of a kind, or of their end. What is made in the background has its own, `hevc-chunk` for one, so that
+ * only the worker of that takes its jobs.
+ */
+export const partTask = (kind: HlsKind, task: 'chunk' | 'join'): string =>
+  isBetter({ kind }) ? `${kind}-${task}` : task;
 
 /** Payload of `chunk` jobs; of `join` jobs only the kind. */
 export interface PartPayload {
@@ -24,33 +31,52 @@ export interface PartPayload {
   stretch?: Stretch;
 }
 
-type Settings = Pick<Config['encoding'], 'longestChunk' | 'concurrency' | 'threads'>;
+type Settings = Pick<Config['encoding'], 'longestChunk' | 'concurrency' | 'threads' | 'processors'>;
 
 /** Containers with an index: seeking finds the frame that is meant. */
 const SEEKABLE = /^(mov|matroska)/;
 /** Seconds below which another start of FFmpeg costs more than two of them side by side save. */
 const SHORTEST = 30;
+/** The same where one of them keeps all cores busy: two side by side are in each other's way, more so at the end. */
+const SHORTEST_FOR_FEW = 120;
+/** So many cores one FFmpeg with a ladder keeps busy. */
+const FEW = 2;
 /** Somebody may be watching what grows: more segments in one piece come sooner than the first of many pieces. */
 const SHORTEST_WATCHED = 120;
 
-/**
- * Whether a source is cut into parts: it is long enough, and can be cut without a seam. `watched`: viewers wait for this
- * output.
- */
-export function isCut({ video, container }: Source, { longestChunk }: Settings, watched: boolean): boolean {
-  // Uneven pictures may stand for longer than a chunk's run-up: it would begin with a later one.
-  if (!video || video.variableFrameRate || !longestChunk || !SEEKABLE.test(container)) return false;
-  return video.end >= Math.min(2 * longestChunk, watched ? SHORTEST_WATCHED : SHORTEST);
+/** Who else has an eye on an output that might be cut. */
+export interface Company {
+  /** Viewers wait for it. */
+  watched?: boolean;
+  /** Another step encodes at the same time. */
+  beside?: boolean;
 }
 
-/** How the picture of a source is cut into parts. `keyFrames`: the times of its own, in order, where they are known. */
-export function partsOf(
+/** Whether a source is cut into parts: it is long enough, and can be cut without a seam. */
+export function isCut(
+  { video, container }: Source,
+  { longestChunk, processors }: Settings,
+  { watched = false, beside = false }: Company = {},
+): boolean {
+  // Uneven pictures may stand for longer than a chunk's run-up: it would begin with a later one.
+  if (!video || video.variableFrameRate || !longestChunk || !SEEKABLE.test(container)) return false;
+  const few = processors <= FEW && !beside ? SHORTEST_FOR_FEW : SHORTEST;
+  return video.end >= Math.min(2 * longestChunk, watched ? SHORTEST_WATCHED : few);
+}
+
+/**
+ * How the picture of a source is cut into parts. `findKeyFrames` is asked when they matter: for the times of its own, in
+ * order, where they are known.
+ */
+export async function partsOf(
   video: SourceVideo,
-  { longestChunk, concurrency, threads }: Settings,
-  keyFrames?: readonly number[],
-): Stretch[] {
+  { longestChunk, concurrency, threads, processors }: Settings,
+  findKeyFrames: () => Promise<readonly number[] | undefined>,
+): Promise<Stretch[]> {
+  if (processors <= FEW && video.end < Math.min(2 * longestChunk, SHORTEST_FOR_FEW)) return inTwo();
   // Other workers may be free, even where this one does one thing at a time.
   const cutting = { longest: longestChunk, atOnce: Math.max(2, concurrency), threads };
+  const keyFrames = await findKeyFrames();
   if (!keyFrames) return stretches(video.end, cutting);
   return stretches(video.end, {
     ...cutting,
@@ -67,15 +93,18 @@ export function seekOf(video: SourceVideo, start: number): number {
   return seekTime(chunkOf({ start }, rate), rate);
 }
 
+/** Outputs that parts fill. */
+async function openedOutputs(db: Db | Trx, { id, attempt }: MediaRow): Promise<HlsOutput[]> {
+  const outputs = await hlsOutputs(db, id, { opening: true });
+  return outputs.filter(({ mediaAttempt, details }) => mediaAttempt === attempt && details.parts);
+}
+
 /** The output that the parts of a kind fill. */
-export async function openedOutput(
+export const openedOutput = async (
   db: Db | Trx,
   media: MediaRow,
   kind: HlsKind,
-): Promise<HlsOutput | undefined> {
-  const outputs = await hlsOutputs(db, media.id, { opening: true });
-  return outputs.find((o) => o.kind === kind && o.mediaAttempt === media.attempt && o.details.parts);
-}
+): Promise<HlsOutput | undefined> => (await openedOutputs(db, media)).find((o) => o.kind === kind);
 
 /** Adds the jobs of parts. Those that come first are claimed first. */
 export async function addParts(
@@ -111,20 +140,21 @@ export async function addToOpened(
 }
 
 /**
- * Adds the `join` job of an opened output when every part has ended well. A ladder is not whole before `first` is: it
- * has neither its sounds nor its rung. Two ends don't miss each other: the commits of a media's steps wait for its row.
+ * Adds the `join` job of each opened output of which every part has ended well. A ladder is not whole before `first` is:
+ * it has neither its sounds nor its rung. Two ends don't miss each other: the commits of a media's steps wait for its row.
  */
-export async function joinWhenWhole(
+export async function joinWhatIsWhole(
   trx: Trx,
   media: MediaRow,
-  output: HlsOutput,
-  priority: number,
+  priorityOf: (step: string) => number,
 ): Promise<void> {
-  const kind = output.kind as HlsKind;
-  const { parts = [] } = output.details;
-  if (!(await haveEnded(trx, media, kind, parts))) return;
-  if (kind === 'ladder' && (await firstRuns(trx, media))) return;
-  await addPart(trx, media, 'join', priority, { kind }, keyOf(media, kind, 'join'));
+  for (const output of await openedOutputs(trx, media)) {
+    const kind = output.kind as HlsKind;
+    const { parts = [] } = output.details;
+    if (!(await haveEnded(trx, media, kind, parts))) continue;
+    if (kind === 'ladder' && (await firstRuns(trx, media))) continue;
+    await addPart(trx, media, 'join', priorityOf(kind), { kind }, keyOf(media, kind, 'join'));
+  }
 }
 
 async function haveEnded(
@@ -194,5 +224,13 @@ async function addPart(
   key: string,
 ): Promise<void> {
   const { id: mediaId, attempt: mediaAttempt, owner } = media;
-  await add(trx, { key, task, mediaId, mediaAttempt, owner, priority, payload: { ...payload } });
+  await add(trx, {
+    key,
+    task: partTask(payload.kind, task),
+    mediaId,
+    mediaAttempt,
+    owner,
+    priority,
+    payload: { ...payload },
+  });
 }

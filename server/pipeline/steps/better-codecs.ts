@@ -4,39 +4,61 @@ import { refuse } from '../failures.ts';
 import { encoding } from '../footprint.ts';
 import type { Ffmpeg } from '../ffmpeg/ffmpeg.ts';
 import { ENCODERS, rungsAs, type BetterCodec } from '../encode/encoders.ts';
-import { rungsOf } from '../encode/ladder.ts';
+import { rungsOf, type Rung } from '../encode/ladder.ts';
 import { isStored } from '../output/stored.ts';
+import { inParts } from '../parts/open-parts.ts';
+import { partTask } from '../parts/parts.ts';
 import type { Source } from '../../media/source.ts';
-import type { Step } from '../step.ts';
+import type { Step, StepContext } from '../step.ts';
+import { chunkNeeds, runChunk } from './chunk.ts';
+import { runJoin } from './join.ts';
 
-const betterRungs = (codec: BetterCodec, source: Source, heights: readonly number[]) =>
+const betterRungs = (codec: BetterCodec, source: Source, heights: readonly number[]): Rung[] =>
   rungsAs(codec, rungsOf(source, heights));
 
-/** The sound is that of H.264: players combine every picture with every sound. */
-const betterStep = (codec: BetterCodec, priority: number): Step => ({
-  name: codec,
-  priority,
-  required: false,
-  extra: true,
-  background: true,
-  needs: (source, { ladder }) =>
-    encoding(source, betterRungs(codec, source, ladder), 0, ENCODERS[codec].memory),
-  done: ({ outputs }) => outputs.has(codec),
-  due: (state) =>
-    state.encoding.codecs.includes(codec) &&
-    isStored(state) &&
-    !!state.source &&
-    betterRungs(codec, state.source, state.encoding.ladder).length > 0,
-  async run(ctx) {
-    await refuseMissing(ctx.ffmpeg, codec);
-    const rungs = betterRungs(codec, ctx.source(), ctx.encoding.ladder);
-    return (await encodeStream(ctx, codec, { rungs, audio: false, codec })).commit;
-  },
-});
+/** The step, and those of its parts. The sound is that of H.264: players combine every picture with every sound. */
+function betterSteps(codec: BetterCodec, priority: number): Step[] {
+  const rungsIn = (ctx: StepContext): Rung[] => betterRungs(codec, ctx.source(), ctx.encoding.ladder);
+  const { memory } = ENCODERS[codec];
+  const all = {
+    ...{ priority, required: false, background: true, extra: true },
+    done: ({ outputs }) => outputs.has(codec),
+  } satisfies Partial<Step>;
+  const part = { ...all, partOf: codec, due: ({ begun }) => begun.has(codec) } satisfies Partial<Step>;
+  const whole: Step = {
+    ...all,
+    name: codec,
+    needs: (source, { ladder }) => encoding(source, betterRungs(codec, source, ladder), 0, memory),
+    due: (state) =>
+      state.encoding.codecs.includes(codec) &&
+      isStored(state) &&
+      !!state.source &&
+      betterRungs(codec, state.source, state.encoding.ladder).length > 0,
+    async run(ctx) {
+      await refuseMissing(ctx.ffmpeg, codec);
+      const wanted = { rungs: rungsIn(ctx), audio: false, codec };
+      const opened = await inParts(ctx, { kind: codec, priority, watched: false, ...wanted });
+      return opened ?? (await encodeStream(ctx, codec, wanted)).commit;
+    },
+  };
+  const chunk: Step = {
+    ...part,
+    name: partTask(codec, 'chunk'),
+    needs: (source, settings) =>
+      chunkNeeds(source, betterRungs(codec, source, settings.ladder), settings, memory),
+    async run(ctx) {
+      await refuseMissing(ctx.ffmpeg, codec);
+      // Nothing else of the background runs on this machine.
+      return runChunk(ctx, { rungs: rungsIn(ctx), codec, threads: () => ctx.encoding.threads });
+    },
+  };
+  const join: Step = { ...part, name: partTask(codec, 'join'), fromStored: true, run: runJoin };
+  return [whole, chunk, join];
+}
 
-export const hevcStep = betterStep('hevc', 2);
+export const hevcSteps = betterSteps('hevc', 2);
 /** After HEVC, which more of the players that can't do without it have. */
-export const av1Step = betterStep('av1', 1);
+export const av1Steps = betterSteps('av1', 1);
 
 /** A worker that was started with other settings may have another FFmpeg, too. */
 async function refuseMissing(ffmpeg: Pick<Ffmpeg, 'encoders'>, codec: BetterCodec): Promise<void> {

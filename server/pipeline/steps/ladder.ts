@@ -29,10 +29,11 @@ export const ladderStep: Step = {
     const built = foundation(outputs, source, ctx.encoding);
     const wanted = { rungs: missingRungs(built, source, ctx.encoding), audio: !built };
     const watched = !outputs.length && ctx.encoding.playSoon;
-    const job = { kind: 'ladder' as const, priority: ladderStep.priority, watched };
+    const beside = built !== undefined && built.details.state !== 'complete';
+    const job = { kind: 'ladder' as const, priority: ladderStep.priority, watched, beside };
     const opened = await inParts(ctx, { ...job, ...wanted });
     if (opened) return opened;
-    if (built && built.details.state !== 'complete') throw afterFirst();
+    if (beside) throw afterFirst();
     const { commit } = await encodeStream(ctx, 'ladder', wanted);
     return async (trx) => {
       await commit(trx);
@@ -43,7 +44,7 @@ export const ladderStep: Step = {
 
 /** Viewers have what `first` has made so far; parts of the ladder take what processors it leaves, and wait for it at their end. */
 const besideFirst = ({ source, begun, encoding: settings }: MediaState): boolean =>
-  source !== undefined && begun.has('first') && isCut(source, settings, false);
+  source !== undefined && begun.has('first') && isCut(source, settings, { beside: true });
 
 /** In one piece it would be complete, and shown, without the sounds that `first` has. */
 const afterFirst = (): JobPostponed =>

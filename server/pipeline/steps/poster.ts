@@ -41,6 +41,11 @@ const PLACEHOLDER_WIDTH = 24;
 const PLACES = [0.1, 0.35, 0.6, 0];
 /** Mean of a picture, 0 to 255, below which it counts as black. */
 const DARK = 12;
+/** Key frames are decoded alone, for a tenth of what all frames before and between them cost; there may be none near. */
+const KEY_FRAMES_ONLY = ['-skip_frame', 'nokey', '-t', '10'];
+const KEY_FRAMES = 10;
+/** Of any kind, where there are no key frames. */
+const FRAMES = 50;
 
 async function takeStill(ctx: StepContext, source: Source): Promise<string> {
   const path = await ctx.sourcePath();
@@ -48,8 +53,10 @@ async function takeStill(ctx: StepContext, source: Source): Promise<string> {
   if (!video) return extract(ctx, path, 'cover.png', [], ['-map', `0:${source.cover}`]).then(orRefuse);
   let best: { file: string; light: number } | undefined;
   for (const [n, place] of PLACES.entries()) {
-    const seek = place * Math.min(source.duration, video.end ?? source.duration);
-    const file = await extract(ctx, path, `still${n}.png`, ['-ss', seek.toFixed(3)], stillOf(video));
+    const seek = ['-ss', (place * Math.min(source.duration, video.end ?? source.duration)).toFixed(3)];
+    const take = (inputOptions: string[], among: number): Promise<string | undefined> =>
+      extract(ctx, path, `still${n}.png`, [...inputOptions, ...seek], stillOf(video, among));
+    const file = (await take(KEY_FRAMES_ONLY, KEY_FRAMES)) ?? (await take([], FRAMES));
     const light = file ? await lightOf(file) : -1;
     if (file && light > (best?.light ?? -1)) best = { file, light };
     if (light >= DARK) break;
@@ -57,11 +64,11 @@ async function takeStill(ctx: StepContext, source: Source): Promise<string> {
   return orRefuse(best?.file);
 }
 
-/** The most typical of the next 50 frames: not the middle of a cut or a flash. */
-const stillOf = (video: SourceVideo): string[] => {
+/** The most typical of the next frames: not the middle of a cut or a flash. */
+const stillOf = (video: SourceVideo, among: number): string[] => {
   const scale = Math.min(1, MAX_WIDTH / video.width);
   const size = { width: even(video.width * scale), height: even(video.height * scale) };
-  return ['-map', `0:${video.index}`, '-vf', [...plainPicture(video, size), 'thumbnail=50'].join(',')];
+  return ['-map', `0:${video.index}`, '-vf', [...plainPicture(video, size), `thumbnail=${among}`].join(',')];
 };
 
 const even = (length: number): number => Math.max(2, Math.round(length / 2) * 2);
