@@ -56,10 +56,16 @@ export async function runCluster(config: Config, logger: Logger, program: string
     return worker;
   }
 
+  /** The exit code. One that was told to stop before it could hear it, because it was just starting, had nothing to drain. */
+  const ended = async (worker: Worker): Promise<number> => {
+    const { code, signal } = await exitOf(worker);
+    return signal && signal === stopping ? 0 : code;
+  };
+
   /** Until it ends for good; with its exit code. */
   async function keep(number: number, first: Worker): Promise<number> {
     for (let worker = first; ; worker = start(number)) {
-      const code = await exitOf(worker);
+      const code = await ended(worker);
       if (stopping) return code;
       logger.error({ process: number, code }, 'a process died; starting another');
       await sleep(RESTART_AFTER_MS);
@@ -75,7 +81,7 @@ export async function runCluster(config: Config, logger: Logger, program: string
 
   // Alone first: it migrates the database, and says what is wrong, once.
   const first = start(0);
-  const failed = await Promise.race([exitOf(first), listening(first)]);
+  const failed = await Promise.race([ended(first), listening(first)]);
   if (failed !== undefined) return failed;
   const others = Array.from({ length: config.concurrency - 1 }, (_, i) => i + 1);
   const codes = await Promise.all([keep(0, first), ...others.map((number) => keep(number, start(number)))]);
@@ -102,9 +108,18 @@ export function clusterMetrics(registry: Registry): () => Promise<string> {
     });
 }
 
-/** 128 or more when a signal ended it, as shells count. */
-const exitOf = (worker: Worker): Promise<number> =>
-  new Promise((resolve) => worker.once('exit', (code, signal) => resolve(signal ? 137 : code)));
+interface Exit {
+  /** 137 when a signal ended it. */
+  code: number;
+  signal: NodeJS.Signals | undefined;
+}
+
+const exitOf = (worker: Worker): Promise<Exit> =>
+  new Promise((resolve) =>
+    worker.once('exit', (code: number | null, signal: NodeJS.Signals | null) =>
+      resolve({ code: signal ? 137 : (code ?? 0), signal: signal ?? undefined }),
+    ),
+  );
 
 const listening = (worker: Worker): Promise<undefined> =>
   new Promise((resolve) => worker.once('listening', () => resolve(undefined)));

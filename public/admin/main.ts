@@ -83,7 +83,7 @@ start(async () => {
     show(before);
   });
   show();
-  openFeed('/api/events', { onEvent, onGap: () => void load(address.tab, address.status, address.q) });
+  openFeed('/api/events', { onEvent, onGap: () => load(address.tab, address.status, address.q) });
 });
 
 function ownOnly(me: Me, isAdmin: boolean): HTMLElement[] {

@@ -20,8 +20,8 @@ export interface FeedEvent {
 
 export interface FeedListener {
   onEvent(event: FeedEvent): void;
-  /** Events may have been missed: read the lists again. */
-  onGap(): void;
+  /** Events may have been missed: read the lists again. Asked once more later when it rejects. */
+  onGap(): void | Promise<void>;
 }
 
 const REOPEN_MS = 5_000;
@@ -39,18 +39,29 @@ export function openFeed(url: string, listener: FeedListener): () => void {
   function open(): void {
     source = new EventSource(url);
     source.onopen = () => {
-      if (gap) listener.onGap();
-      gap = false;
+      if (gap) void closeGap();
     };
     source.onerror = () => {
       if (source.readyState !== EventSource.CLOSED) return;
       gap = true;
+      clearTimeout(timer);
       timer = setTimeout(open, REOPEN_MS);
     };
     for (const type of EVENT_TYPES)
       source.addEventListener(type, (message: MessageEvent<string>) =>
         listener.onEvent(read(type, message.data)),
       );
+  }
+
+  async function closeGap(): Promise<void> {
+    gap = false;
+    try {
+      await listener.onGap();
+    } catch (error) {
+      console.warn('could not read again', url, error);
+      gap = true;
+      if (source.readyState === EventSource.OPEN) timer = setTimeout(() => void closeGap(), REOPEN_MS);
+    }
   }
 
   open();

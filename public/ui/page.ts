@@ -1,5 +1,5 @@
 /** The frame of every page: header with navigation, main, and messages that come and go. */
-import { request, sentenceOf } from '../api/client.ts';
+import { ApiError, goToLogin, request, sentenceOf } from '../api/client.ts';
 import type { Me } from '../api/types.ts';
 import { h, type Child } from './dom.ts';
 import { icon } from './icons.ts';
@@ -80,9 +80,10 @@ export function emptyState(title: string, ...body: Child[]): HTMLElement {
   );
 }
 
-/** Starts a page; whatever it throws is shown instead of a blank page. */
+/** Starts a page; whatever it throws is shown instead of a blank page. A session that ended meanwhile is begun anew. */
 export function start(main: () => Promise<void>): void {
   main().catch((error: unknown) => {
+    if (error instanceof ApiError && error.status === 401) return goToLogin();
     console.error(error);
     const target = document.querySelector('main') ?? openPage(undefined, 'broken');
     target.replaceChildren(

@@ -45,7 +45,7 @@ start(async () => {
   );
   warnBeforeLeaving(() => [...locals.values()].some((u) => u.state === 'sending' || u.state === 'waiting'));
 
-  openFeed('/api/events', { onEvent: (event) => rows.event(event), onGap: () => void rows.load() });
+  openFeed('/api/events', { onEvent: (event) => rows.event(event), onGap: () => rows.load() });
   await Promise.all([rows.load(), offers.refresh()]);
 });
 

@@ -3,6 +3,7 @@ import { ApiError, request, withQuery } from '../api/client.ts';
 import type { FeedEvent } from '../api/feed.ts';
 import { createRefresher } from '../api/refresher.ts';
 import type { Job, Media, Page, Progress } from '../api/types.ts';
+import { actionButton } from '../ui/button.ts';
 import { confirmed } from '../ui/dialog.ts';
 import { h } from '../ui/dom.ts';
 import { emptyState } from '../ui/page.ts';
@@ -30,11 +31,19 @@ export interface LocalActions {
   cancel(fileId: string): Promise<void>;
 }
 
-const LATEST = 20;
+/** So many are shown at first, and added each time that older ones are asked for. */
+const PAGE = 20;
 
 export function createRows(owner: string, locals: LocalActions): Rows {
   const entries = new Set<Entry>();
   const list = h('ul', { class: 'rows' });
+  /** Where the media that are not shown begin; null: all are. */
+  let cursor: string | null | undefined;
+  const more = h(
+    'div',
+    { class: 'more', hidden: true },
+    actionButton({ label: 'Load more', run: () => loadPage(cursor ?? undefined) }),
+  );
   const empty = emptyState(
     'Nothing here yet',
     'Drop a video or a sound file above. It is uploaded, encoded, and then plays here.',
@@ -45,6 +54,7 @@ export function createRows(owner: string, locals: LocalActions): Rows {
     h('h2', {}, 'Your latest media'),
     empty,
     list,
+    more,
   );
   const ofMedia = (id: string): Entry | undefined =>
     [...entries].find((e) => (e.media?.id ?? e.local?.mediaId) === id);
@@ -103,16 +113,7 @@ export function createRows(owner: string, locals: LocalActions): Rows {
 
   return {
     element,
-    async load() {
-      const { items } = await request<Page<Media>>('GET', withQuery('/api/media', { limit: LATEST, owner }));
-      for (const media of items) {
-        const entry = ofMedia(media.id);
-        if (entry) Object.assign(entry, { media });
-        else if (media.status !== 'cancelled') add({ media });
-        if (media.status === 'processing' || media.status === 'playable') refresher.ask(media.id);
-      }
-      for (const entry of entries) show(entry);
-    },
+    load: () => loadPage(),
     local(upload) {
       let entry = [...entries].find((e) => e.local?.fileId === upload.fileId);
       const created = upload.mediaId ? ofMedia(upload.mediaId) : undefined;
@@ -144,6 +145,21 @@ export function createRows(owner: string, locals: LocalActions): Rows {
       else refresher.ask(event.mediaId);
     },
   };
+
+  async function loadPage(after?: string): Promise<void> {
+    const query = { limit: PAGE, owner, cursor: after };
+    const page = await request<Page<Media>>('GET', withQuery('/api/media', query));
+    for (const media of page.items) {
+      const entry = ofMedia(media.id);
+      if (entry) Object.assign(entry, { media });
+      else if (media.status !== 'cancelled') add({ media });
+      if (media.status === 'processing' || media.status === 'playable') refresher.ask(media.id);
+    }
+    // When the latest are read again, what was shown of the older ones stays.
+    if (after !== undefined || cursor === undefined) cursor = page.nextCursor ?? null;
+    more.hidden = !cursor;
+    for (const entry of entries) show(entry);
+  }
 
   async function adopt(entry: Entry, id: string): Promise<void> {
     entry.media = await read(id);

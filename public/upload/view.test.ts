@@ -86,6 +86,20 @@ describe('viewOf', () => {
     ]);
   });
 
+  it('shows an encode in parts as running until they are joined', () => {
+    const toneOf = (...jobs: Job[]) =>
+      viewOf({ media: media({ status: 'playable' }), jobs }).steps.map((s) => [s.label, s.tone]);
+    const ended = (task: string) => job(task, { status: 'succeeded' });
+    for (const open of [job('chunk', { status: 'running' }), job('chunk'), job('join')]) {
+      expect(toneOf(ended('ladder'), ended('chunk'), open)).toEqual([['Encode', 'busy']]);
+      expect(toneOf(ended('first'), job('ladder'), open)).toEqual([
+        ['First', 'busy'],
+        ['Encode', 'quiet'],
+      ]);
+    }
+    expect(toneOf(ended('ladder'), ended('chunk'), ended('join'))).toEqual([['Encode', 'good']]);
+  });
+
   it('says that it waits for a worker', () => {
     const progress = { percent: 0, step: 'probe' };
     for (const waiting of [media({}), media({ progress })])

@@ -1,5 +1,5 @@
 /** What a row shows, worked out from what is known of a media: no elements here. */
-import type { Job, Media, Progress } from '../api/types.ts';
+import type { Job, JobStatus, Media, Progress } from '../api/types.ts';
 import { duration, percent, size, timeLeft } from '../ui/format.ts';
 import type { Tone } from '../ui/status.ts';
 import type { LocalUpload } from './local-upload.ts';
@@ -146,19 +146,27 @@ const STEP_LABELS: Record<string, string> = {
 };
 const STEP_ORDER = Object.keys(STEP_LABELS);
 
+/** Jobs to which `first` and `ladder` leave their work, when a video is encoded in parts. */
+const isOpenPart = ({ task, status }: Job): boolean =>
+  (task === 'chunk' || task === 'join') && (status === 'queued' || status === 'running');
+const JOB_TONES: Record<JobStatus, Tone> = {
+  queued: 'quiet',
+  running: 'busy',
+  succeeded: 'good',
+  failed: 'bad',
+  cancelled: 'quiet',
+};
+
 function stepsOf(jobs: Job[]): RowView['steps'] {
-  return STEP_ORDER.flatMap((task) => {
-    const job = jobs.filter((j) => j.task === task).sort((a, b) => (a.id < b.id ? 1 : -1))[0];
-    if (!job) return [];
-    const tone: Tone =
-      job.status === 'failed'
-        ? 'bad'
-        : job.status === 'running'
-          ? 'busy'
-          : job.status === 'succeeded'
-            ? 'good'
-            : 'quiet';
-    return [{ label: STEP_LABELS[task]!, tone, done: job.status === 'succeeded' }];
+  const latest = STEP_ORDER.map((task) =>
+    jobs.filter((j) => j.task === task).sort((a, b) => (a.id < b.id ? 1 : -1)),
+  ).flatMap(([job]) => job ?? []);
+  const divided = jobs.some(isOpenPart)
+    ? latest.findLast(({ task, status }) => (task === 'first' || task === 'ladder') && status === 'succeeded')
+    : undefined;
+  return latest.map((job) => {
+    const tone = job === divided ? 'busy' : JOB_TONES[job.status];
+    return { label: STEP_LABELS[job.task]!, tone, done: tone === 'good' };
   });
 }
 

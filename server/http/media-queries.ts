@@ -55,7 +55,7 @@ export async function listMedia(db: Db, filter: MediaFilter): Promise<MediaRow[]
   return query.execute();
 }
 
-/** Case-insensitive as far as the database goes: SQLite lowers ASCII only. */
+/** Case-insensitive; on PostgreSQL as far as the locale of its database goes. */
 const contains = (column: 'title' | 'filename', pattern: string) =>
   sql<boolean>`lower(${sql.ref(column)}) like lower(${pattern}) escape '\\'`;
 

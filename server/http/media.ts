@@ -8,6 +8,7 @@ import type { Context } from '../context.ts';
 import { AppError, notFound } from '../errors.ts';
 import { cancelMedia, deleteMedia } from '../media/lifecycle.ts';
 import { MEDIA_STATUSES } from '../media/media.ts';
+import { TITLE_LENGTH } from '../uploads/index.ts';
 import type { Access } from './access.ts';
 import { line, page, readBody, readQuery, toPage, wordsOf } from './input.ts';
 import { editMedia, listMedia, ownMedia, VISIBILITIES } from './media-queries.ts';
@@ -24,7 +25,7 @@ const listQuery = z.strictObject({
 
 const edit = z
   .strictObject({
-    title: line(200).optional(),
+    title: line(TITLE_LENGTH).optional(),
     visibility: z.enum(VISIBILITIES).optional(),
   })
   .refine((changes) => Object.keys(changes).length > 0, 'Send a title or a visibility');

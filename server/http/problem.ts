@@ -1,6 +1,6 @@
 /** The one place where errors become answers. */
 import type { ErrorRequestHandler, RequestHandler } from 'express';
-import { AppError, notFound, toProblem } from '../errors.ts';
+import { AppError, isOutage, notFound, toProblem } from '../errors.ts';
 import type { Logger } from '../telemetry.ts';
 import { requestIdOf } from './request-log.ts';
 
@@ -21,7 +21,10 @@ const BODY_ERRORS: Record<string, [status: number, code: string, detail: string]
 /** 404 for every address that nothing else answered. */
 export const nothingHere: RequestHandler = (_req, _res, next) => next(notFound());
 
-/** Answers RFC 9457 problem+json. Errors of ours are logged with the request's id; clients learn only `internal`. */
+/**
+ * Answers RFC 9457 problem+json. Errors of ours are logged with the request's id; clients learn only `internal`, or that
+ * a service we need is away and when to come again.
+ */
 export function problems(logger: Logger): ErrorRequestHandler {
   return (thrown: unknown, req, res, _next) => {
     const error = recognise(thrown);
@@ -47,5 +50,15 @@ function recognise(thrown: unknown): unknown {
   if (known) return new AppError(...known, { cause: thrown });
   if (thrown instanceof URIError || status === 400)
     return new AppError(400, 'malformed_url', 'The address has a malformed %-sequence.', { cause: thrown });
+  if (isOutage(thrown))
+    return new AppError(
+      503,
+      'unavailable',
+      'The database or the storage of this server is away. Try again in a moment.',
+      {
+        cause: thrown,
+        headers: { 'Retry-After': '5' },
+      },
+    );
   return thrown;
 }

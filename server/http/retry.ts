@@ -3,9 +3,9 @@ import type { Trx } from '../../db/dialect.ts';
 import type { JobRow, MediaRow } from '../../db/schema.ts';
 import type { Config } from '../config.ts';
 import { AppError } from '../errors.ts';
-import { cancelJob, retryJob } from '../jobs/queue.ts';
+import { cancelJob, retryJob, retryMediaJobs } from '../jobs/queue.ts';
 import { lockMedia, reopen } from '../media/media.ts';
-import { EARLY, advance, isMissingExtra, mediaFailed, needsUpload } from '../pipeline/index.ts';
+import { EARLY, advance, isMissingExtra, mediaFailed, needsUpload, togetherWith } from '../pipeline/index.ts';
 import { encodeHere } from './encode-here.ts';
 
 type Settings = Pick<Config, 'encoding'>;
@@ -91,7 +91,13 @@ async function retryExtra(
       `Its media is ${media?.status ?? 'gone'}, and does not wait for what this job makes.`,
     );
   if (needsUpload(job.task)) refuseWithoutUpload(media);
-  return again(trx, job);
+  const row = await again(trx, job);
+  if (await retryMediaJobs(trx, media, togetherWith(job.task))) return row;
+  throw new AppError(
+    409,
+    'not_failed',
+    'A job that stopped with this one is still being stopped: try again when it is cancelled.',
+  );
 }
 
 async function again(trx: Trx, job: JobRow): Promise<JobRow> {

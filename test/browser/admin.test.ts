@@ -102,4 +102,15 @@ inChromium('the admin and login pages', () => {
     await page.waitForURL(/\/login/);
     await context.close();
   });
+
+  it('comes back by way of the login when the session ends while a page loads', async () => {
+    const { page, context } = await openLoggedIn(browser, server, '/login');
+    await page.route('**/api/media?*', async (route) => {
+      await context.clearCookies();
+      await route.continue();
+    });
+    await page.goto(server.url);
+    await page.waitForURL(/\/login/);
+    await context.close();
+  });
 });

@@ -3,6 +3,7 @@ import { execa } from 'execa';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
+import sharp from 'sharp';
 import { eventually, startServer, type TestServer } from '../server.ts';
 import { inChromium, launchChromium } from './chromium.ts';
 import { makeFilm, openFolder, openLoggedIn, pick, player } from './page.ts';
@@ -115,6 +116,38 @@ inChromium('what a media has beside its stream', () => {
       await eventually(async () => JSON.stringify(await shown()) === JSON.stringify(text));
     }
     expect(problems).toEqual([]);
+    await context.close();
+  });
+
+  it('dims a cover behind the controls of a sound', async () => {
+    const { page, context } = await openLoggedIn(browser, server);
+    const song = join(folder.path, 'song.mp3');
+    const inputs = ['-f', 'lavfi', '-i', 'sine=d=3', '-f', 'lavfi', '-i', 'color=white:s=640x360:d=1'];
+    const cover = [
+      '-map',
+      '0',
+      '-map',
+      '1',
+      '-frames:v',
+      '1',
+      '-c:v',
+      'mjpeg',
+      '-disposition:v',
+      'attached_pic',
+    ];
+    await execa('ffmpeg', ['-v', 'error', ...inputs, ...cover, song]);
+    await openReady(page, song);
+    await page.locator('.player.sound video[poster]').waitFor();
+    const brightness = async (): Promise<number> => {
+      const image = sharp(await page.locator('.player').screenshot());
+      const { width = 0 } = await image.metadata();
+      // In the middle, above the waveform.
+      const region = { left: Math.round(width / 2), top: 4, width: 4, height: 4 };
+      return (await image.extract(region).stats()).channels[1]!.mean;
+    };
+    // The player itself is at 37; white letters have a contrast of 4.5 : 1 up to 118.
+    await eventually(async () => (await brightness()) > 60, 20_000);
+    expect(await brightness()).toBeLessThan(118);
     await context.close();
   });
 

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { eventually, startServer, type TestServer } from '../server.ts';
+import { uploadBytes } from '../tus.ts';
 import { inChromium, launchChromium } from './chromium.ts';
 import {
   makeFilm,
@@ -105,6 +106,19 @@ inChromium('the upload page', () => {
     expect(sentence).toBe(media.error.message);
     await row.getByRole('button', { name: 'Try again' }).waitFor();
     expect(problems).toEqual([]);
+    await context.close();
+  });
+
+  it('shows the latest media, and older ones when they are asked for', async () => {
+    const before = (await list()).length;
+    for (let n = before; n < 23; n++)
+      await uploadBytes(server, Buffer.from('words'), { filename: `${n}.txt` });
+    const { page, context } = await openLoggedIn(browser, server);
+    const rows = page.locator('.rows > li');
+    await eventually(async () => (await rows.count()) === 20);
+    await page.getByRole('button', { name: 'Load more' }).click();
+    await eventually(async () => (await rows.count()) === 23);
+    await page.getByRole('button', { name: 'Load more' }).waitFor({ state: 'hidden' });
     await context.close();
   });
 

@@ -43,6 +43,7 @@ inChromium('an output that is withdrawn while somebody watches it', () => {
       await eventually(async () => renditions(server, sending.id));
       const { page, context, problems } = await trickle(sending, async () => {
         const opened = await openLoggedIn(browser, server, '/', /\b40[14]\b/);
+        await opened.page.goto('about:blank'); // what the page before still asks would be refused
         if (who === 'anybody') await opened.context.clearCookies();
         await opened.page.goto(`${server.url}/watch/${sending.id}`);
         await eventually(async () => ((await player(opened.page))?.readyState ?? 0) >= 2);

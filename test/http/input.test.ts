@@ -48,7 +48,7 @@ const TABLE: Wrong[] = [
   {
     method: 'patch',
     path: '/api/media/{media}',
-    body: { title: 'x'.repeat(201) },
+    body: { title: 'x'.repeat(501) },
     status: 400,
     code: 'invalid_input',
   },

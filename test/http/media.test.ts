@@ -169,6 +169,20 @@ describe.each(DIALECTS)('/api/media on %s', (dialect) => {
     expect(await ids('?owner=bob', 'admin')).toEqual([c.id]);
   });
 
+  if (dialect === 'sqlite')
+    it('finds words of any alphabet, whatever their case', async () => {
+      const a = await makeMedia(test.ctx, { title: 'Übung in Ελλάδα', filename: 'ФИЛЬМ.mp4' });
+      for (const q of ['übung', 'ΕΛΛ', 'фильм'])
+        expect((await list(`?q=${encodeURIComponent(q)}`)).items.map(({ id }) => id)).toEqual([a.id]);
+    });
+
+  it('takes a title as long as one that comes with an upload', async () => {
+    const media = await makeMedia(test.ctx, { title: 'x'.repeat(255) });
+    const title = 'y'.repeat(500);
+    const answer = await request(test.app).patch(`/api/media/${media.id}`).set(test.as.ann).send({ title });
+    expect([answer.status, (answer.body as { title?: string }).title]).toEqual([200, title]);
+  });
+
   it('changes title and visibility, and tells the feed', async () => {
     const media = await makeMedia(test.ctx);
     const answer = await request(test.app)

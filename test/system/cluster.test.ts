@@ -114,8 +114,10 @@ it('answers metrics of all processes together', async () => {
   expect(metrics).toMatch(/^millrace_media\{status="\w+"\} 1$/m);
 });
 
-it('drains all processes, and leaves none behind when the first one is killed', async () => {
-  const before = children();
+it('drains all processes, one that is just starting too, and leaves none behind when the first one is killed', async () => {
+  process.kill((await eventually(async () => children().length === 3 && children())).at(-1)!, 'SIGKILL');
+  await eventually(async () => children().length === 2);
+  const before = await eventually(async () => children().length === 3 && children());
   expect(await server.stop()).toBe(0);
   expect(before.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
   await server.restart();
