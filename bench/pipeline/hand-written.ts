@@ -32,7 +32,7 @@ const hls = (name: string): string[] => [
   ],
 ];
 
-/** One process, one decode: every rung, the sound, a poster and the storyboard's pictures. */
+/** One process, one decode: every rung, the sound, a poster and the storyboard's pictures. The best that we could write. */
 export const best = (source: string): Promise<Usage> => measured([['ffmpeg', ...command(source)]]);
 
 /** The picture and the sound as they are, cut into segments: what can be watched soonest. */
@@ -48,19 +48,13 @@ export const segmented = (source: string): Promise<Usage> =>
 export const copied = (source: string): Promise<Usage> => measured([['cp', source, 'copy']]);
 
 function command(source: string): string[] {
-  const [top, ...smaller] = RUNGS;
-  const pads = smaller.map((_, n) => `[s${n + 1}]`).join('');
-  const graph = [
-    `[0:v]scale=${top![0]}:${top![1]},format=yuv420p,split=${RUNGS.length}[v0]${pads}`,
-    // The storyboard is taken from the smallest rung's pictures: the cheapest way.
-    ...smaller.map(([w, h], n) => {
-      const last = n === smaller.length - 1;
-      return `[s${n + 1}]scale=${w}:${h}${last ? ',split=3' : ''}[v${n + 1}]${last ? '[board][still]' : ''}`;
-    }),
-    `[board]${STORYBOARD}[tiles]`,
-  ].join(';');
+  // Each rung is scaled from the next larger one, and the storyboard is taken from the smallest: the cheapest way.
+  const graph = RUNGS.map(([w, h], n) => {
+    const from = n ? `[s${n}]scale=${w}:${h}` : `[0:v]scale=${w}:${h},format=yuv420p`;
+    return n < RUNGS.length - 1 ? `${from},split[v${n}][s${n + 1}]` : `${from},split=3[v${n}][board][still]`;
+  });
   return [
-    ...['-i', source, '-filter_complex', graph],
+    ...['-i', source, '-filter_complex', [...graph, `[board]${STORYBOARD}[tiles]`].join(';')],
     ...RUNGS.flatMap(([, h, rate], n) => ['-map', `[v${n}]`, ...picture(rate), ...hls(`v${h}`)]),
     ...['-map', '0:a', ...SOUND, ...hls('sound'), '-map', '[tiles]', 'tile-%04d.jpg'],
     ...['-map', '[still]', '-frames:v', '1', 'poster.jpg'],

@@ -11,14 +11,18 @@ import { startServer } from '../../test/server.ts';
 import { machine, publish } from '../page.ts';
 import { best, copied, naive, segmented } from './hand-written.ts';
 import { take, type Intake } from './intake.ts';
+import { median } from '../uploads/measure.ts';
 import type { Usage } from './resources.ts';
 import { hevc, phone, repeated } from './sources.ts';
 import { watchJobs } from './timeline.ts';
-import { scaleOut } from './workers.ts';
+import { scaleOut, type Run } from './workers.ts';
 
 const quick = process.argv.includes('--quick');
-const SECONDS = quick ? 12 : 30;
-const GB_TIMES = quick ? 4 : 24;
+const SECONDS = quick ? 12 : 40;
+const ROUNDS = quick ? 1 : 3;
+/** Of what takes long. */
+const FEW = quick ? 1 : 2;
+const GB_TIMES = quick ? 4 : 18;
 /** Long enough to be cut into parts for several workers, small enough for one of one thread. */
 const LONG = 132;
 const rows: string[] = [];
@@ -43,64 +47,87 @@ async function intake(
   }
 }
 
-/** A line of the table, beside the best command where there is one. */
-function row(what: string, usage: Usage & { playable?: number }, one?: Usage): void {
-  const text = [
-    what,
-    usage.wall.toFixed(1),
-    usage.cpu.toFixed(1),
-    usage.peak.toFixed(0),
-    usage.playable?.toFixed(2) ?? '',
-    ...(one ? [ratio(usage.wall, one.wall), ratio(usage.cpu, one.cpu)] : ['', '']),
-  ];
-  rows.push(`| ${text.join(' | ')} |`);
-  say(rows.at(-1)!);
+interface Used extends Usage {
+  /** Seconds until it could be watched. */
+  playable?: number;
+}
+
+type Line = [what: string, run: () => Promise<Used>];
+
+/**
+ * Runs all lines `rounds` times in turns, each round beginning with another one: a virtual machine is faster or slower from one
+ * minute to the next. Told are the middle ones, and of each round's ratios to the first line the middle one.
+ */
+async function compare(rounds: number, lines: Line[]): Promise<void> {
+  const used: Used[][] = lines.map(() => []);
+  for (let round = 0; round < rounds; round++)
+    for (let turn = 0; turn < lines.length; turn++) {
+      const n = (round + turn) % lines.length;
+      const [what, run] = lines[n]!;
+      used[n]![round] = await run();
+      say(`${what}: ${used[n]![round]!.wall.toFixed(1)} s, CPU ${used[n]![round]!.cpu.toFixed(1)} s`);
+    }
+  for (const [n, [what]] of lines.entries()) {
+    const all = used[n]!;
+    const of = (pick: (one: Used) => number): number => median(all.map(pick));
+    const toFirst = (key: 'wall' | 'cpu'): string => {
+      const ratios = all.map((one, round) => one[key] / used[0]![round]![key]).sort((a, b) => a - b);
+      const range = n && rounds > 1 ? ` (${ratios[0]!.toFixed(2)}–${ratios.at(-1)!.toFixed(2)})` : '';
+      return `${median(ratios).toFixed(2)}x${range}`;
+    };
+    const playable = all[0]?.playable === undefined ? '' : of((one) => one.playable!).toFixed(2);
+    const figures = [of((one) => one.wall).toFixed(1), of((one) => one.cpu).toFixed(1)];
+    const peak = Math.max(...all.map((one) => one.peak)).toFixed(0);
+    rows.push(`| ${[what, ...figures, peak, playable, toFirst('wall'), toFirst('cpu')].join(' | ')} |`);
+    say(rows.at(-1)!);
+  }
 }
 
 const tell = (lines: string[]): void => lines.forEach(say);
 
-const ratio = (a: number, b: number): string => `${(a / b).toFixed(2)}x`;
-
-/** Resolves with what the best command used. */
-async function ladders(name: string, source: string): Promise<Usage> {
-  const one = await best(source);
-  row(`${name}: one FFmpeg command by hand`, one, one);
-  row(`${name}: Millrace`, await intake(source, 'ready'), one);
-  return one;
-}
-
 say(`sources of ${SECONDS} s …`);
 const copyable = await phone(SECONDS);
 let name = `H.264 1080p, ${SECONDS} s`;
-row(`${name}: a command for each rung, by hand`, await naive(copyable), await ladders(name, copyable));
-name = `HEVC 1080p, ${SECONDS} s`;
+await compare(ROUNDS, [
+  [`${name}: one FFmpeg command by hand`, () => best(copyable)],
+  [`${name}: Millrace`, () => intake(copyable, 'ready')],
+  [`${name}: a command for each rung, by hand`, () => naive(copyable)],
+]);
 const source = await hevc(SECONDS);
-const one = await ladders(name, source);
-row(`${name}: Millrace, PLAY_SOON=false`, await intake(source, 'ready', { PLAY_SOON: 'false' }), one);
+name = `HEVC 1080p, ${SECONDS} s`;
+await compare(ROUNDS, [
+  [`${name}: one FFmpeg command by hand`, () => best(source)],
+  [`${name}: Millrace, PLAY_SOON=false`, () => intake(source, 'ready', { PLAY_SOON: 'false' })],
+  [`${name}: Millrace`, () => intake(source, 'ready')],
+  [`${name}: a command for each rung, by hand`, () => naive(source)],
+]);
 
 const large = await repeated(copyable, GB_TIMES);
 name = `H.264 1080p, ${((await stat(large)).size / 1e9).toFixed(2)} GB, until it can be watched`;
-row(`${name}: cp, the bytes alone`, await copied(large));
-const cut = await segmented(large);
-row(`${name}: ffmpeg -c copy to HLS by hand`, cut, cut);
-row(`${name}: Millrace, begun while it arrived`, await intake(large, 'playable'), cut);
-const late = await intake(large, 'playable', { EARLY: 'false' });
-row(`${name}: Millrace, EARLY=false`, late, cut);
+await compare(ROUNDS, [
+  [`${name}: ffmpeg -c copy to HLS by hand`, () => segmented(large)],
+  [`${name}: cp, the bytes alone`, () => copied(large)],
+  [`${name}: Millrace, begun while it arrived`, () => intake(large, 'playable')],
+  [`${name}: Millrace, EARLY=false`, () => intake(large, 'playable', { EARLY: 'false' })],
+]);
 
 say('one worker, two workers …');
-const workers = await scaleOut(await hevc(LONG, '854x480'), tell);
+const long = await hevc(LONG, '854x480');
+const runs: Run[][] = [];
+for (let round = 0; round < FEW; round++) runs.push(await scaleOut(long, tell));
+const [alone, both] = [0, 1].map((n) => median(runs.map((run) => run[n]!.wall)));
+const faster = median(runs.map(([one, two]) => one!.wall / two!.wall));
 const table = [
   machine(),
   '',
-  '| what | wall s | CPU s | peak MiB | playable after s | wall, of the best command | CPU, of the best |',
+  '| what | wall s | CPU s | peak MiB | playable after s | wall, of the first of its kind | CPU, of the first |',
   '|---|--:|--:|--:|--:|--:|--:|',
   ...rows,
   '',
   '| workers of one thread each | wall s | times as fast |',
   '|---|--:|--:|',
-  ...workers.map(
-    (run) => `| ${run.workers} | ${run.wall.toFixed(1)} | ${ratio(workers[0]!.wall, run.wall)} |`,
-  ),
+  `| 1 | ${alone!.toFixed(1)} | 1.00x |`,
+  `| 2 | ${both!.toFixed(1)} | ${faster.toFixed(2)}x |`,
 ].join('\n');
 console.log(table);
 if (!quick) await publish('performance.md', 'pipeline', table);

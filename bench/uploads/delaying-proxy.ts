@@ -1,37 +1,22 @@
-/** A proxy in front of an S3 server, in a process of its own, that counts calls and makes each take longer. */
+/** A proxy in front of an S3 server, in a process of its own, that counts calls and bytes and makes each call take longer. */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import type { TestS3 } from '../../test/services/s3.ts';
+import { answerCounts, countsOf, type BucketCounts, type CountedBucket } from './counted-bucket.ts';
 
-export interface DelayingProxy {
-  url: string;
-  /** Calls so far. */
-  calls(): number;
-  close(): Promise<void>;
-}
-
-/** Passes everything on to `target`; the head of each request waits for `delayMs` first. */
-export async function startDelayingProxy(target: string, delayMs: number): Promise<DelayingProxy> {
-  const child = fork(fileURLToPath(import.meta.url), [target, String(delayMs)], {
+/** Passes everything on to a bucket; the head of each request waits for `delayMs` first. */
+export async function startDelayingProxy(bucket: TestS3, delayMs: number): Promise<CountedBucket> {
+  const child = fork(fileURLToPath(import.meta.url), [bucket.endpoint, String(delayMs)], {
     execArgv: ['--import', 'tsx'],
   });
-  let count = 0;
-  const ready = once(child, 'message') as Promise<[number]>;
-  const [port] = await ready;
-  child.on('message', (calls: number) => (count = calls));
-  return {
-    url: `http://127.0.0.1:${port}`,
-    calls: () => count,
-    async close() {
-      child.kill();
-      await once(child, 'exit');
-    },
-  };
+  const [port] = (await once(child, 'message')) as [number];
+  return { access: { ...bucket, endpoint: `http://127.0.0.1:${port}` }, ...countsOf(child) };
 }
 
 /** Reads requests by their Content-Length, which all of S3's have that carry a body. */
-function pass(client: Socket, upstream: Socket, delayMs: number, onCall: () => void): void {
+function pass(client: Socket, upstream: Socket, delayMs: number, counts: BucketCounts): void {
   let head = Buffer.alloc(0);
   let body = 0;
   let queue = Promise.resolve();
@@ -56,8 +41,10 @@ function pass(client: Socket, upstream: Socket, delayMs: number, onCall: () => v
       const whole = head.subarray(0, at + 4);
       rest = head.subarray(at + 4);
       head = Buffer.alloc(0);
-      body = Number(/^content-length: *(\d+)/im.exec(whole.toString('latin1'))?.[1] ?? 0);
-      onCall();
+      const text = whole.toString('latin1');
+      body = Number(/^content-length: *(\d+)/im.exec(text)?.[1] ?? 0);
+      counts.calls++;
+      if (text.startsWith('PUT ')) counts.bytes += body;
       if (delayMs) await new Promise((resolve) => setTimeout(resolve, delayMs));
       await send(whole);
     }
@@ -71,14 +58,13 @@ function pass(client: Socket, upstream: Socket, delayMs: number, onCall: () => v
 const [, , target, delay] = process.argv;
 if (process.send && target && process.argv[1] === fileURLToPath(import.meta.url)) {
   const { hostname, port } = new URL(target);
-  let calls = 0;
+  const counts: BucketCounts = { calls: 0, bytes: 0 };
   const server = createServer((client) => {
     const upstream = connect(Number(port), hostname);
     client.setNoDelay();
     upstream.setNoDelay();
-    pass(client, upstream, Number(delay), () => process.send?.(++calls));
+    pass(client, upstream, Number(delay), counts);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  process.send((server.address() as AddressInfo).port);
-  process.on('disconnect', () => process.exit(0));
+  answerCounts((server.address() as AddressInfo).port, counts);
 }

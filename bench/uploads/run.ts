@@ -1,9 +1,11 @@
 /**
  * Uploads beside their peers, on one machine and in one run: this server (one process and several, with and without
- * UPLOAD_FSYNC), the bare packages and a bare sink. Servers take turns, and medians are compared. Linux only.
+ * UPLOAD_FSYNC), the bare packages and a bare sink. Servers take turns, and are compared round by round. Linux only.
  *
- *     npm run bench:uploads [-- --quick] [-- --only disk|s3|growth]
+ *     npm run bench:uploads [-- --quick] [-- --only disk|durability|s3|growth]
  *
+ * BENCH_DIR: the folder of the servers' files, that of temporary files unless it is said. BENCH_DISK: one on a disk of which it is to be
+ * measured what durable acknowledgements cost.
  * The tables go to docs/performance.md, between its markers; `--quick` prints them only.
  */
 import { tmpdir } from 'node:os';
@@ -11,14 +13,18 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { s3Environment, startS3 } from '../../test/services/s3.ts';
 import { machine, publish } from '../page.ts';
+import type { CountedBucket } from './counted-bucket.ts';
 import { startDelayingProxy } from './delaying-proxy.ts';
+import { startMemoryS3 } from './memory-s3.ts';
 import { measure, median, startClient, type Measured, type Round } from './measure.ts';
-import { bareTus, millrace, sink, start, type Subject } from './subjects.ts';
+import { bareTus, millrace, s3Sink, sink, type Subject } from './subjects.ts';
 
 const quick = process.argv.includes('--quick');
 const only = process.argv.includes('--only') ? process.argv[process.argv.indexOf('--only') + 1] : undefined;
 const MIB = 1024 * 1024;
-const rounds = quick ? 1 : 3;
+const rounds = quick ? 1 : 5;
+/** Of what takes long. */
+const few = quick ? 1 : 3;
 const scale = quick ? 0.25 : 1;
 
 const dir = await mkdtemp(join(process.env['BENCH_DIR'] ?? tmpdir(), 'millrace-bench-'));
@@ -32,8 +38,16 @@ const print = (line: string): void => {
 
 try {
   if (!only || only === 'disk') await disk();
+  const slowDisk = process.env['BENCH_DISK'];
+  if (slowDisk && (!only || only === 'durability')) await durability(slowDisk);
   if (!only || only === 'growth') await growth();
-  if (!only || only === 's3') for (const delay of [0, 30]) await s3(delay);
+  if (!only || only === 's3') {
+    const ceph = await startS3();
+    for (const delay of [0, 30])
+      await s3(`Ceph on the same cores, ${delay} ms`, few, () => startDelayingProxy(ceph, delay));
+    for (const delay of [0, 30])
+      await s3(`as if it ran elsewhere (\`memory-s3.ts\`), ${delay} ms`, rounds, () => startMemoryS3(delay));
+  }
   if (!quick && !only) await writeDocs();
 } finally {
   client.stop();
@@ -50,7 +64,8 @@ function loads(): [string, Round][] {
     ['8 × one large PATCH', { connections: 8, patchBytes: large(96), patches: 1, rounds }],
     ['8 × 8 MiB PATCHes', { connections: 8, patchBytes: 8 * MIB, patches: patches(12), rounds }],
     ['64 × 8 MiB PATCHes', { connections: 64, patchBytes: 8 * MIB, patches: 2, rounds }],
-    ['512 × one PATCH', { connections: 512, patchBytes: 2 * MIB * scale, patches: 1, rounds }],
+    ['512 × 8 MiB PATCHes', { connections: 512, patchBytes: 8 * MIB * scale, patches: 1, rounds: few }],
+    ['512 × 2 MiB PATCHes', { connections: 512, patchBytes: 2 * MIB * scale, patches: 1, rounds }],
   ];
 }
 
@@ -70,78 +85,94 @@ async function disk(): Promise<void> {
   for (const [name, load] of loads()) await compare(name, subjects, load);
 }
 
-async function s3(delay: number): Promise<void> {
-  const bucket = await startS3();
-  const proxy = await startDelayingProxy(bucket.endpoint, delay);
-  const env = s3Environment({ ...bucket, endpoint: proxy.url });
-  // The peer leaves bytes unsigned over plain HTTP, too.
+/** What an acknowledgement costs that waits for a disk: on that of BENCH_DISK. */
+async function durability(disk: string): Promise<void> {
   const subjects = [
-    bareTus('@tus/server + s3-store', env),
-    millrace('Millrace', { ...env, S3_SIGN_PAYLOAD: 'false' }),
+    sink('bare `node:http` sink'),
+    sink('sink, fdatasync', { SINK_SYNC: 'true' }),
+    millrace('Millrace, UPLOAD_FSYNC=false', { UPLOAD_FSYNC: 'false' }),
+    millrace('Millrace', {}),
   ];
-  const patches = Math.max(3, Math.round(8 * scale));
-  const large = Math.round(128 * scale) * MIB;
-  print(`\n### On S3, ${delay} ms added to each call\n`);
+  const load = { patchBytes: 8 * MIB, rounds };
+  const folder = await mkdtemp(join(disk, 'millrace-bench-'));
+  print('\n### On a disk that takes time\n');
   try {
-    const load = { patchBytes: 8 * MIB, patches, rounds };
-    await compare(
-      '1 × one large PATCH',
-      subjects,
-      { connections: 1, patchBytes: large, patches: 1, rounds },
-      proxy.calls,
-    );
-    await compare('1 × 8 MiB PATCHes', subjects, { connections: 1, ...load }, proxy.calls);
-    await compare('8 × 8 MiB PATCHes', subjects, { connections: 8, ...load, patches: 2 }, proxy.calls);
+    for (const [name, round] of [
+      ['1 × one large PATCH', { ...load, connections: 1, patchBytes: 256 * MIB * scale, patches: 1 }],
+      ['1 × 8 MiB PATCHes', { ...load, connections: 1, patches: 32 * scale }],
+      ['8 × 8 MiB PATCHes', { ...load, connections: 8, patches: 8 * scale }],
+    ] as [string, Round][])
+      await compare(name, subjects, round, { folder });
   } finally {
-    await proxy.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Each load opens the bucket anew: what a server keeps in memory goes with it. */
+async function s3(name: string, times: number, open: () => Promise<CountedBucket>): Promise<void> {
+  const patches = Math.max(3, Math.round(16 * scale));
+  const large = Math.round(128 * scale) * MIB;
+  const small = { patchBytes: 8 * MIB, patches, rounds: times };
+  const loads: [string, Round][] = [
+    ['1 × one large PATCH', { connections: 1, patchBytes: large, patches: 1, rounds: times }],
+    ['1 × 8 MiB PATCHes', { connections: 1, ...small }],
+    ['8 × 8 MiB PATCHes', { connections: 8, ...small, patches: 2 }],
+  ];
+  print(`\n### On S3: ${name} added to each call\n`);
+  for (const [load, round] of loads) {
+    const bucket = await open();
+    const env = s3Environment(bucket.access);
+    // The peer leaves bytes unsigned over plain HTTP, too.
+    const subjects = [
+      bareTus('@tus/server + s3-store', env),
+      millrace('Millrace', { ...env, S3_SIGN_PAYLOAD: 'false' }),
+      s3Sink('PATCHes piped into S3, no promise', env),
+    ];
+    await compare(load, subjects, round, { bucket }).finally(() => bucket.close());
   }
 }
 
 /** What a PATCH costs at the beginning of an upload, and after many others. */
 async function growth(): Promise<void> {
   const subjects = [bareTus('@tus/server + file-store'), millrace('Millrace', {})];
-  const running = await Promise.all(subjects.map((subject) => start(subject, dir)));
   const load = { connections: 1, patchBytes: 64 * 1024, patches: quick ? 200 : 2_000, rounds: 1 };
-  try {
-    const measured = await measure(client, running, load);
-    print('\n### A PATCH of 64 KiB, by what was uploaded before\n');
-    print('| server | first 10 %, ms | last 10 %, ms |');
-    print('| --- | --: | --: |');
-    for (const [index, { latencies }] of measured.entries()) {
-      const tenth = Math.ceil(latencies.length / 10);
-      const [first, last] = [latencies.slice(0, tenth), latencies.slice(-tenth)].map(median);
-      print(`| ${subjects[index]?.name} | ${(first ?? 0).toFixed(2)} | ${(last ?? 0).toFixed(2)} |`);
-    }
-  } finally {
-    for (const one of running) await one.stop();
+  const measured = await measure(client, subjects, dir, load);
+  print('\n### A PATCH of 64 KiB, by what was uploaded before\n');
+  print('| server | first 10 %, ms | last 10 %, ms |');
+  print('| --- | --: | --: |');
+  for (const [index, { latencies }] of measured.entries()) {
+    const tenth = Math.ceil(latencies.length / 10);
+    const [first, last] = [latencies.slice(0, tenth), latencies.slice(-tenth)].map(median);
+    print(`| ${subjects[index]?.name} | ${(first ?? 0).toFixed(2)} | ${(last ?? 0).toFixed(2)} |`);
   }
 }
 
 /** One load against all subjects; ratios are to the first one. */
-async function compare(name: string, subjects: Subject[], load: Round, calls?: () => number): Promise<void> {
+async function compare(
+  name: string,
+  subjects: Subject[],
+  load: Round,
+  { folder = dir, bucket }: { folder?: string; bucket?: CountedBucket } = {},
+): Promise<void> {
   const since = performance.now();
-  const running = await Promise.all(subjects.map((subject) => start(subject, dir)));
-  try {
-    console.error(`… ${name}`);
-    const measured = await measure(client, running, load, calls);
-    console.error(`  ${((performance.now() - since) / 1000).toFixed(0)} s`);
-    print(`\n**${name}**\n`);
-    print(
-      `| server | MiB/s | ratio | CPU-s/GiB | peak RSS, MiB | RSS/connection, MiB |${calls ? ' S3 calls/PATCH |' : ''}`,
-    );
-    print(`| --- | --: | --: | --: | --: | --: |${calls ? ' --: |' : ''}`);
-    for (const [index, result] of measured.entries())
-      print(row(subjects[index]?.name ?? '', result, measured[0] ?? result, calls !== undefined));
-  } finally {
-    for (const one of running) await one.stop();
-  }
+  console.error(`… ${name}`);
+  const measured = await measure(client, subjects, folder, load, bucket);
+  console.error(`  ${((performance.now() - since) / 1000).toFixed(0)} s`);
+  print(`\n**${name}**\n`);
+  print(
+    `| server | MiB/s | ratio | quartiles | CPU-s/GiB | peak RSS, MiB | RSS/connection, MiB |${bucket ? ' S3 calls/PATCH |' : ''}`,
+  );
+  print(`| --- | --: | --: | --: | --: | --: | --: |${bucket ? ' --: |' : ''}`);
+  for (const [index, result] of measured.entries())
+    print(row(subjects[index]?.name ?? '', result, bucket !== undefined));
 }
 
-function row(name: string, result: Measured, first: Measured, withCalls: boolean): string {
+function row(name: string, result: Measured, withCalls: boolean): string {
   const cells = [
     name,
     result.speed.toFixed(0),
-    (result.speed / first.speed).toFixed(2),
+    result.ratio.median.toFixed(2),
+    `${result.ratio.low.toFixed(2)}–${result.ratio.high.toFixed(2)}`,
     result.cpu.toFixed(2),
     result.peak.toFixed(0),
     result.perConnection.toFixed(2),

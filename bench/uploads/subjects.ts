@@ -57,6 +57,14 @@ export const sink = (name: string, env: Record<string, string> = {}): Subject =>
   command: (port, dir) => program('sink-process.ts', port, dir, env),
 });
 
+/** Each PATCH is an object of its own. */
+export const s3Sink = (name: string, env: Record<string, string>): Subject => ({
+  name,
+  headers: {},
+  bytes: '',
+  command: (port, dir) => program('s3-sink-process.ts', port, dir, env),
+});
+
 const program = (file: string, port: number, dir: string, env: Record<string, string>) => ({
   args: ['--import', 'tsx', join(import.meta.dirname, file)],
   env: { SINK_DIR: dir, PORT: String(port), ...env },
