@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { accessSync, constants, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { delimiter, join, relative } from 'node:path';
+import { setInterval, clearInterval } from 'node:timers';
 import { fileURLToPath } from 'node:url';
 
 /** The checkout. */
@@ -16,8 +17,11 @@ export function loadEnvironment() {
   if (existsSync('.env')) process.loadEnvFile('.env');
 }
 
+/** How often somebody who waits is told that all is well. */
+const SIGN_OF_LIFE_MS = 20_000;
+
 /**
- * Says what it does, does it, and says how long that took.
+ * Says what it does, does it, and says how long that took; now and then meanwhile, too.
  * @template T
  * @param {string} what
  * @param {() => Promise<T>} work
@@ -25,9 +29,11 @@ export function loadEnvironment() {
  */
 export async function step(what, work) {
   const since = Date.now();
+  const seconds = () => (Date.now() - since) / 1000;
   console.log(`${what} …`);
-  const result = await work();
-  console.log(`  done in ${((Date.now() - since) / 1000).toFixed(1)} s`);
+  const alive = setInterval(() => console.log(`  ${seconds().toFixed(0)} s so far …`), SIGN_OF_LIFE_MS);
+  const result = await work().finally(() => clearInterval(alive));
+  console.log(`  done in ${seconds().toFixed(1)} s`);
   return result;
 }
 

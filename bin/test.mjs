@@ -24,6 +24,7 @@ const { build } = await import('./build.mjs');
 const { ensureFfmpeg } = await import('./programs.mjs');
 const { ensureServices, leaveOut } = await import('./services.mjs');
 const { runChecks } = await import('./checks.mjs');
+const { merged, worthTrying } = await import('./second-try.mjs');
 
 /** @param {string[]} jestArgs */
 async function main(jestArgs) {
@@ -33,7 +34,9 @@ async function main(jestArgs) {
   const services = await ensureServices();
   const failedChecks = jestArgs.length ? [] : await runChecks();
   await build({ checked: !jestArgs.length && !failedChecks.includes('types') });
-  const result = await jest([...jestArgs, ...leaveOut(services.skip)]);
+  const leftOut = leaveOut(services.skip);
+  const first = await jest([...jestArgs, ...leftOut]);
+  const result = jestArgs.length ? first : await tryAgain(first, leftOut);
   for (const { name, why } of services.missing) console.log(`NOT RUN: tests that need ${name}: ${why}`);
   if (failedChecks.length) console.log(`Failed checks: ${failedChecks.join(', ')}`);
   console.log(closingLine(result));
@@ -41,7 +44,24 @@ async function main(jestArgs) {
 }
 
 /**
- * @typedef {{ code: number, passed: number, failed: number, skipped: number }} Result
+ * Runs the few files again that failed among all others (see second-try.mjs).
+ *
+ * @param {Result} first
+ * @param {string[]} leftOut
+ * @returns {Promise<Result>}
+ */
+async function tryAgain(first, leftOut) {
+  const paths = worthTrying(first);
+  if (!paths.length) return first;
+  console.log(`\nOnce more, by themselves:\n${paths.map((path) => `  ${path}\n`).join('')}`);
+  const second = await jest(['--runInBand', ...leftOut, '--runTestsByPath', ...paths]);
+  const { result, unsteady } = merged(first, second);
+  for (const path of unsteady) console.log(`UNSTEADY: ${path} failed among the others and passed by itself`);
+  return result;
+}
+
+/**
+ * @typedef {import('./second-try.mjs').Result} Result
  * @param {string[]} args
  * @returns {Promise<Result>}
  */
@@ -74,7 +94,7 @@ function readCounts(file) {
   try {
     return JSON.parse(readFileSync(file, 'utf8'));
   } catch {
-    return { passed: 0, failed: 1, skipped: 0 }; // jest did not get as far as counting
+    return { passed: 0, failed: 1, skipped: 0, failedFiles: [] }; // jest did not get as far as counting
   }
 }
 
