@@ -7,7 +7,16 @@ import { openStorage } from '../../server/storage/index.ts';
 import { makeMedia } from '../media.ts';
 import { eventually, startServer, type TestServer } from '../server.ts';
 import { getMedia, s3AndPostgres, settled, type Installation } from './flow.ts';
-import { begin, expectWhole, jobsOf, playable, renditions, segmentsAt, terminate } from './sending.ts';
+import {
+  begin,
+  expectWhole,
+  followedAgain,
+  jobsOf,
+  playable,
+  renditions,
+  segmentsAt,
+  terminate,
+} from './sending.ts';
 
 const SECONDS = 24;
 const FRAMES = SECONDS * 25;
@@ -69,6 +78,7 @@ it('shows it while it arrives by two servers, and survives the worker that follo
   await worker.kill();
   await sending.to(0.7);
   await worker.restart();
+  await followedAgain(server, sending.id);
   await sending.to(0.9);
   expect(await renditions(server, sending.id)).toEqual(early);
   expect(await sending.to(1)).toBe(204);

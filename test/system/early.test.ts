@@ -5,7 +5,16 @@ import { basename, dirname, join } from 'node:path';
 import { makeMedia } from '../media.ts';
 import { eventually, startServer, type TestServer } from '../server.ts';
 import { getMedia, settled } from './flow.ts';
-import { begin, expectWhole, jobsOf, playable, renditions, segmentsAt, terminate } from './sending.ts';
+import {
+  begin,
+  expectWhole,
+  followedAgain,
+  jobsOf,
+  playable,
+  renditions,
+  segmentsAt,
+  terminate,
+} from './sending.ts';
 
 const ENV = {
   ...{ EARLY_MIN_SIZE: '2MB', LADDER: '144', X264_PRESET: 'ultrafast', STORYBOARD: 'false', DISK_FLOOR: '0' },
@@ -156,7 +165,7 @@ it('goes on after kill -9', async () => {
   const early = await eventually(async () => renditions(server, sending.id));
   await server.kill();
   await server.restart();
-  await eventually(() => Promise.resolve(/took \d+ jobs from workers that are gone/.test(server.output())));
+  await followedAgain(server, sending.id);
   await sending.to(0.9);
   expect(await renditions(server, sending.id)).toEqual(early);
   await sending.to(1);

@@ -72,12 +72,32 @@ export async function trickle<T>(sending: Sending, work: () => Promise<T>): Prom
   return done;
 }
 
+interface Job {
+  task: string;
+  status: string;
+  attempts: number;
+}
+
+async function listJobs(server: TestServer, id: string): Promise<Job[]> {
+  const answer = await server.fetch(`/api/jobs?media=${id}&limit=100`);
+  return ((await answer.json()) as { items: Job[] }).items;
+}
+
 /** Statuses of a media's jobs, by their tasks. */
 export async function jobsOf(server: TestServer, id: string): Promise<Record<string, string>> {
-  const answer = await server.fetch(`/api/jobs?media=${id}&limit=100`);
-  const { items } = (await answer.json()) as { items: { task: string; status: string }[] };
-  return Object.fromEntries(items.map(({ task, status }) => [task, status]));
+  return Object.fromEntries((await listJobs(server, id)).map(({ task, status }) => [task, status]));
 }
+
+/**
+ * Waits until the upload of a media is followed once more, after who followed it was killed: only when a lease has ended.
+ * An upload that is complete before that goes the ordinary way.
+ */
+export const followedAgain = (server: TestServer, id: string): Promise<boolean> =>
+  eventually(async () =>
+    (await listJobs(server, id)).some(
+      ({ task, status, attempts }) => task === 'early' && status === 'running' && attempts > 1,
+    ),
+  );
 
 /** Ends the upload as a client does that wants it no more, and waits until what there was of it is gone. */
 export async function terminate(server: TestServer, id: string): Promise<void> {
