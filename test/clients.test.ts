@@ -1,4 +1,4 @@
-/** The blocks of docs/clients.md that can run here, as they stand there, against a real server. */
+/** The blocks of README.md, docs/clients.md and docs/api.md that can run here, as they stand there, against a real server. */
 import { execa } from 'execa';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -17,7 +17,7 @@ beforeAll(async () => {
   // Below the checkout, so that Node finds the packages.
   await mkdir(join(ROOT, 'node_modules/.cache'), { recursive: true });
   folder = await mkdtemp(join(ROOT, 'node_modules/.cache/clients-'));
-  await writeFile(join(folder, 'holiday.mp4'), bytes);
+  for (const name of ['holiday.mp4', 'film.mp4']) await writeFile(join(folder, name), bytes);
 });
 afterAll(async () => {
   await server?.dispose();
@@ -34,10 +34,27 @@ it.each([
   const { stdout } = await execa(program, [file], {
     env: { MILLRACE: server.url, KEY: server.adminKey, FILE: join(folder, 'holiday.mp4') },
   });
-  const id = mediaIdOf(stdout.trim());
-  const answer = await server.fetch(`/media/${id}/source`);
+  await expectStored(stdout.trim());
+});
+
+it.each([
+  { document: '../README.md', below: 'With curl' },
+  { document: 'api.md', below: '## Uploads\n' },
+])('$document: $below', async ({ document, below }) => {
+  const block = await blockOf(document, below, 'sh');
+  // The address and the key are those of the reader; the feed of events has no end.
+  const script = block.replace(/^export .*$/m, '').replace(/^curl -N .*$/m, '');
+  const { stdout } = await execa('sh', ['-c', `set -e\n${script}\necho\necho "$URL"`], {
+    cwd: folder,
+    env: { MILLRACE: server.url, KEY: server.adminKey },
+  });
+  await expectStored(stdout.split('\n').at(-1) ?? '');
+});
+
+async function expectStored(uploadUrl: string): Promise<void> {
+  const answer = await server.fetch(`/media/${mediaIdOf(uploadUrl)}/source`);
   expect(answer.status).toBe(200);
   expect(sum(Buffer.from(await answer.arrayBuffer()))).toBe(sum(bytes));
-});
+}
 
 const sum = (of: Buffer): string => createHash('sha256').update(of).digest('hex');

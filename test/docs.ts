@@ -1,4 +1,4 @@
-/** What the documents in docs/ show, for tests that run it as it stands there. */
+/** What the documents show, for tests that run it as it stands there. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -7,6 +7,6 @@ export async function blockOf(document: string, below: string, language: string)
   const text = await readFile(join(import.meta.dirname, '../docs', document), 'utf8');
   const start = text.indexOf(`\n${below}`);
   const [, block] = new RegExp(`\`\`\`${language}\n([^]*?)\`\`\``).exec(text.slice(start)) ?? [];
-  if (start < 0 || !block) throw new Error(`docs/${document} has no block in ${language} below “${below}”`);
+  if (start < 0 || !block) throw new Error(`${document} has no block in ${language} below “${below}”`);
   return block;
 }

@@ -6,7 +6,7 @@ import { DetailedError, Upload, type UploadOptions } from 'tus-js-client';
 import { ADMIN_KEY } from '../server.ts';
 import { metadata } from '../tus.ts';
 import type { Random } from '../uploads/random.ts';
-import type { UploadPlan } from './plan.ts';
+import { CHUNK_OF_STREAMS, type UploadPlan } from './plan.ts';
 import type { Witness } from './witness.ts';
 
 export interface ClientContext {
@@ -48,7 +48,7 @@ async function tusJsClient(plan: UploadPlan, context: ClientContext): Promise<st
       headers: { ...AUTHORIZATION, ...(plan.idempotencyKey ? { 'idempotency-key': randomUUID() } : {}) },
       metadata: { filename: `${plan.name}.bin` },
       retryDelays: Array.from({ length: 3_000 }, () => 30),
-      chunkSize: plan.chunk === Infinity && plan.deferred ? 4_000_000 : plan.chunk,
+      chunkSize: plan.chunk === Infinity && plan.deferred ? CHUNK_OF_STREAMS : plan.chunk,
       uploadDataDuringCreation: plan.withCreation && plan.parallel === 1,
       ...(plan.client === 'bare' || plan.client === 'tus-js' ? {} : { protocol: plan.client }),
       ...(plan.parallel > 1 ? { parallelUploads: plan.parallel } : {}),

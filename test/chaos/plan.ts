@@ -7,6 +7,9 @@ export const PART = 5 * MIB;
 /** Random bytes that all uploads are cut from. */
 export const POOL = 48 * MIB;
 
+/** Of a stream whose length is not declared, where a plan wants no pieces: the client keeps each in memory. */
+export const CHUNK_OF_STREAMS = 4_000_000;
+
 /**
  * bare:    this program's own requests, which see every answer
  * tus-js:  tus-js-client, and its IETF draft modes
@@ -100,16 +103,13 @@ function planUpload(random: Random, name: string, can: Ability): UploadPlan {
   const size = Math.min(can.maxSize, planSize(random));
   const tus = client === 'bare' || client === 'tus-js';
   const parallel = tus && can.concatenation && size > 10 && random.chance(0.25) ? random.between(2, 4) : 1;
+  const start = random.between(0, POOL - size);
+  const chunk = random.pick([Infinity, Infinity, 9 * MIB, 3 * MIB, PART, 300_000]);
   return {
-    name,
-    client,
-    size,
-    start: random.between(0, POOL - size),
-    chunk: random.pick([Infinity, Infinity, 9 * MIB, 3 * MIB, PART, 300_000]),
+    ...{ name, client, size, start, chunk },
     withCreation: tus && random.chance(0.4),
     idempotencyKey: tus && random.chance(0.4),
-    // tus-js-client waits for ever for the end of a stream of no bytes.
-    deferred: tus && parallel === 1 && random.chance(0.2) && (client === 'bare' || size > 0),
+    deferred: tus && parallel === 1 && random.chance(0.2) && (client === 'bare' || endsInAPiece(size, chunk)),
     checksum: client === 'bare' && can.checksum && random.chance(0.5),
     parallel,
     impatient: random.chance(0.4),
@@ -117,6 +117,10 @@ function planUpload(random: Random, name: string, can: Ability): UploadPlan {
     ending: client === 'bare' && parallel === 1 ? random.pick(ENDINGS) : 'finish',
   };
 }
+
+/** Where a stream's last piece is as long as the others, or there is none, tus-js-client waits for ever for the end, whatever the server. */
+const endsInAPiece = (size: number, chunk: number): boolean =>
+  size % (chunk === Infinity ? CHUNK_OF_STREAMS : chunk) > 0;
 
 const ENDINGS = [...Array<'finish'>(8).fill('finish'), 'abandon', 'terminate'] as const;
 
