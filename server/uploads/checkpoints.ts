@@ -10,9 +10,12 @@ let open = 0;
 
 const everyMs = (): number => Math.max(EVERY_MS, open * EVERY_MS_PER_BODY);
 
+/** Commits a position; told whether it is the last one. False: there was nothing to commit yet, and it is asked again. */
+export type Save = (position: number, last: boolean) => Promise<boolean>;
+
 /** Saves one position at a time, in the background; bytes keep flowing meanwhile. */
 export class Checkpoints {
-  readonly #save: (position: number, last: boolean) => Promise<void>;
+  readonly #save: Save;
   #saved: number;
   #savedAt = Date.now();
   /** The newest position that was passed. */
@@ -22,8 +25,7 @@ export class Checkpoints {
   #failure: Error | undefined;
   #ended = false;
 
-  /** `save` is told whether the position is the last one. */
-  constructor(position: number, save: (position: number, last: boolean) => Promise<void>) {
+  constructor(position: number, save: Save) {
     this.#saved = position;
     this.#latest = position;
     this.#save = save;
@@ -71,8 +73,7 @@ export class Checkpoints {
   }
 
   async #run(position: number, last = false): Promise<void> {
-    await this.#save(position, last);
-    this.#saved = position;
+    if (await this.#save(position, last)) this.#saved = position;
     this.#savedAt = Date.now();
   }
 }

@@ -7,7 +7,7 @@ import { DiskStorage } from '../storage/disk.ts';
 import { S3Storage } from '../storage/s3.ts';
 import type { Storage } from '../storage/storage.ts';
 import { diskReader } from './disk/prefix.ts';
-import { NoCopy, s3Reader } from './s3/part-copies.ts';
+import { NoCopy, s3Reader } from './s3/prefix.ts';
 
 export interface PrefixOptions {
   signal: AbortSignal;

@@ -35,6 +35,7 @@ export class DiskStore extends LedgerStore {
       await ahead?.flush();
       lease.check();
       await this.save(lease, { offset, last: last && handBack && offset !== lease.upload.length });
+      return true;
     });
     const before = lease.upload.offset;
     let position = before;

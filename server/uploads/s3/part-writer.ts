@@ -79,7 +79,27 @@ export class PartWriter {
     return this.#fill;
   }
 
-  /** No part was begun. */
+  get partSize(): number {
+    return this.#options.partSize;
+  }
+
+  /** Of the bytes before `fill`, those that were not written: they come of the tail, at the beginning of the first part. */
+  get headSize(): number {
+    return this.untouched ? this.#options.headSize : 0;
+  }
+
+  /** Parts are on their way, or stored but not committed. */
+  get hasUncommitted(): boolean {
+    return this.#slots.length > 0;
+  }
+
+  /** Copies what was written into the part that is not full, from this place in it on: the writer uses its memory again. */
+  copyFrom(start: number): Buffer {
+    if (start < this.headSize) throw new Error('these bytes were not written here');
+    return Buffer.from(this.#buffer?.subarray(start, this.#fill) ?? []);
+  }
+
+  /** No part was sent. */
   get untouched(): boolean {
     return this.#next === this.#options.firstNumber;
   }
@@ -150,13 +170,13 @@ export class PartWriter {
 
   /** A buffer for the next part, as long as that will be when all comes that is expected. */
   #open(): Buffer {
-    const { buffers, partSize, expected, headSize, stream, lastEnds } = this.#options;
+    const { buffers, partSize, expected, stream, lastEnds } = this.#options;
     const number = this.#next;
     const size = Math.min(partSize, this.#fill + expected - this.written);
     const bytes = buffers.take(size);
     if (stream && (size === partSize || lastEnds))
       this.#stream = new PartStream({
-        ...{ bytes, headSize: this.untouched ? headSize : 0 },
+        ...{ bytes, headSize: this.headSize },
         ready: () => this.#ready(number, bytes),
         send: (part) => stream(number, part),
       });

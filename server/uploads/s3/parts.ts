@@ -6,6 +6,7 @@ import type { Logger } from '../../telemetry.ts';
 import type { UploadHooks } from '../hooks.ts';
 import type { Lease } from '../ledger/leases.ts';
 import type { Multipart } from './multipart.ts';
+import { MOST_PARTS } from './part-buffers.ts';
 import { partCopy } from './part-copies.ts';
 import type { ComingBytes } from './part-stream.ts';
 
@@ -22,6 +23,16 @@ export class Parts {
 
   constructor(ctx: PartsContext) {
     this.#ctx = ctx;
+  }
+
+  /**
+   * The number of the part behind part `last`. A holder that is only paused may still have parts on their way, behind others that
+   * it never committed.
+   */
+  async nextNumber({ upload, usurped }: Lease, last: number): Promise<number> {
+    if (!usurped || upload.storageId === null) return last + 1;
+    const { multipart } = this.#ctx;
+    return (await multipart.lastNumber(upload.key, upload.storageId, last)) + 1 + MOST_PARTS;
   }
 
   /**

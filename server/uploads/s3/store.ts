@@ -14,7 +14,7 @@ import { forgetParts, outerParts, partsOf, type LedgerChanges } from '../ledger/
 import { BytesLostError } from '../problems.ts';
 import { assembleObject, type Assembly } from './assembly.ts';
 import { Multipart } from './multipart.ts';
-import { MOST_PARTS, PartBuffers } from './part-buffers.ts';
+import { PartBuffers } from './part-buffers.ts';
 import { INCOMING, partCopies } from './part-copies.ts';
 import { partSizeFor } from './part-size.ts';
 import { PartWriter, type StoredPart } from './part-writer.ts';
@@ -22,7 +22,9 @@ import { Parts } from './parts.ts';
 import { joinObjects } from './concat.ts';
 import { LedgerStore, type StoreContext } from '../store.ts';
 import { removeStrays } from './strays.ts';
-import { piecesOf, planPiece, sizeOf, tailOf, Tails } from './tail.ts';
+import { TailCheckpoints } from './tail-checkpoints.ts';
+import { piecesOf, sizeOf, tailOf, Tails } from './tail.ts';
+import { Turns } from '../turns.ts';
 
 /** Listing a bucket costs money: not every minute. */
 const STRAYS_EVERY_MS = 60 * 60 * 1000;
@@ -64,21 +66,36 @@ export class S3Store extends LedgerStore {
     const before = lease.upload.offset;
     // Of a tentative body, what is stored waits here until all of it is.
     const waiting: StoredPart[] = [];
+    const turns = new Turns();
     const commit = async (parts: StoredPart[]): Promise<void> => {
       if (body.tentative) waiting.push(...parts);
-      else await this.#commitParts(lease, parts);
+      else await turns.take(() => this.#commitParts(lease, parts));
+      checkpoints?.moved();
     };
-    const writer = await this.#openWriter(lease, body, commit);
+    const writer = await this.#openWriter(lease, body, turns, commit);
+    const checkpoints = body.tentative ? undefined : this.#checkpoints(lease, writer, turns);
     try {
-      await this.#fill(lease, writer, body);
+      await this.#fill(lease, writer, body, checkpoints);
       await writer.settle();
+      await checkpoints?.end();
       // What a digest disproved is no part of the ledger: the next parts take its numbers.
       if (!body.kept) return;
       if (waiting.length) await this.#commitParts(lease, waiting);
       await this.#storeRest(lease, writer, before + writer.written);
     } finally {
+      await checkpoints?.end();
       await writer.close();
     }
+  }
+
+  #checkpoints(lease: Lease, writer: PartWriter, turns: Turns): TailCheckpoints {
+    const readers = this.#readers;
+    return new TailCheckpoints({
+      ...{ lease, writer, turns, logger: this.ctx.logger, tails: this.#tails },
+      isFollowed: async () =>
+        readers.mayFollow(lease.upload) && readers.isFollowed(this.ctx.db, lease.upload),
+      save: (changes) => this.save(lease, changes),
+    });
   }
 
   override async concatenate(lease: Lease, partials: UploadRow[]): Promise<void> {
@@ -156,6 +173,7 @@ export class S3Store extends LedgerStore {
   async #openWriter(
     lease: Lease,
     body: RequestBody,
+    turns: Turns,
     commit: (parts: StoredPart[]) => Promise<void>,
   ): Promise<PartWriter> {
     const { upload } = lease;
@@ -172,9 +190,9 @@ export class S3Store extends LedgerStore {
     const writer = new PartWriter({
       ...{ partSize, expected, headSize: tailSize, buffers: this.#buffers, commit },
       lastEnds: endsUpload && (fillsPart || upload.storageId !== null),
-      firstNumber: await this.#nextNumber(lease, last?.number ?? 0),
+      firstNumber: await this.#parts.nextNumber(lease, last?.number ?? 0),
       readHead: (into) => this.#tails.read(piecesOf(upload), into),
-      begin: () => this.#begin(lease),
+      begin: () => this.#begin(lease, turns),
       upload: (number, bytes, streamed) => this.#parts.upload(lease, number, bytes, streamed),
       stream: maySend ? (number, part) => this.#parts.stream(lease, number, part) : undefined,
       onFailure: () => body.stop(),
@@ -185,12 +203,20 @@ export class S3Store extends LedgerStore {
   }
 
   /** All that comes, in parts. The last one, if the upload becomes whole and has others, may be small. */
-  async #fill(lease: Lease, writer: PartWriter, body: RequestBody): Promise<void> {
+  async #fill(
+    lease: Lease,
+    writer: PartWriter,
+    body: RequestBody,
+    checkpoints: TailCheckpoints | undefined,
+  ): Promise<void> {
     const { offset } = lease.upload;
     try {
       await body.drain((pieces, _bytes, done) => {
         lease.check();
-        writer.write(pieces).then(() => done(), done);
+        writer.write(pieces).then(() => {
+          checkpoints?.pass();
+          done();
+        }, done);
       });
       lease.check();
       const inOneTail = writer.untouched && lease.upload.storageId === null;
@@ -203,16 +229,10 @@ export class S3Store extends LedgerStore {
     }
   }
 
-  /** A holder that is only paused may still have parts on their way, behind others that it never committed. */
-  async #nextNumber({ upload, usurped }: Lease, last: number): Promise<number> {
-    if (!usurped || upload.storageId === null) return last + 1;
-    return (await this.#multipart.lastNumber(upload.key, upload.storageId, last)) + 1 + MOST_PARTS;
-  }
-
-  async #begin(lease: Lease): Promise<void> {
+  async #begin(lease: Lease, turns: Turns): Promise<void> {
     if (lease.upload.storageId !== null) return;
     const storageId = await this.#multipart.create(lease.upload.key);
-    await this.save(lease, { storageId });
+    await turns.take(() => this.save(lease, { storageId }));
   }
 
   /** The first of these parts begins with the tail's bytes. */
@@ -231,14 +251,12 @@ export class S3Store extends LedgerStore {
     if (writer.fill <= upload.tailSize) return;
     lease.check();
     const whole = received === upload.length;
-    const pieces = piecesOf(upload);
-    const { keep, level } = whole ? { keep: 0, level: 0 } : planPiece(pieces);
-    const [kept, merged] = [pieces.slice(0, keep), pieces.slice(keep)];
-    const start = sizeOf(kept);
     const bytes = await writer.take(whole);
-    if (!whole) await this.#tails.read(merged, bytes.subarray(start, upload.tailSize));
-    const piece = await this.#tails.write(upload.id, String(upload.epoch), bytes.subarray(start), level);
-    await this.#moveOn(lease, { offset: received, ...tailOf([...kept, piece]) });
+    const named = { id: upload.id, name: `${upload.epoch}-${received}` };
+    const pieces = whole
+      ? [await this.#tails.write(named, bytes, 0)]
+      : await this.#tails.extend(piecesOf(upload), named, bytes, writer.headSize);
+    await this.#moveOn(lease, { offset: received, ...tailOf(pieces) });
   }
 
   /**
@@ -253,11 +271,11 @@ export class S3Store extends LedgerStore {
     await this.#tails.read(pieces, bytes);
     if (storageId === null) {
       lease.check();
-      const piece = await this.#tails.write(id, `${epoch}-whole`, bytes, 0);
+      const piece = await this.#tails.write({ id, name: `${epoch}-whole` }, bytes, 0);
       return this.#moveOn(lease, { offset, ...tailOf([piece]) });
     }
     const { last } = await outerParts(this.ctx.db, id);
-    const number = await this.#nextNumber(lease, last?.number ?? 0);
+    const number = await this.#parts.nextNumber(lease, last?.number ?? 0);
     const { etag } = await this.#parts.upload(lease, number, bytes);
     await this.#commitParts(lease, [{ number, size: tailSize, etag }]);
   }
@@ -269,11 +287,8 @@ export class S3Store extends LedgerStore {
     await this.#deleteTail(before, lease.upload);
   }
 
-  /** Deletes the pieces of a tail, but those that are still in use. */
   async #deleteTail(before: UploadRow, now?: UploadRow): Promise<void> {
-    const used = new Set(now && piecesOf(now).map(({ key }) => key));
-    const unused = piecesOf(before).filter(({ key }) => !used.has(key));
-    await this.#tails.delete(unused).catch((error: unknown) => {
+    await this.#tails.delete(before, now).catch((error: unknown) => {
       this.ctx.logger.warn({ err: error, upload: before.id }, 'an old tail is left to the sweep');
     });
   }

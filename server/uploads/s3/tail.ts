@@ -1,7 +1,7 @@
 /**
  * The bytes after an upload's last whole part: a list of small objects `incoming/{id}/…`, since S3 can't append.
  *
- * Each request that ends between two parts adds a piece. Eight pieces of one level are stored anew as one of the next
+ * Each request that ends between two parts adds a piece, and a slow one more of them (tail-checkpoints.ts). Eight pieces of one level are stored anew as one of the next
  * (like the digits of a number; log-structured merge trees call it tiering), so a byte of n requests is stored again
  * log8(n) times at most, and there are never more than seven pieces of a level. A part that becomes whole takes all.
  */
@@ -14,8 +14,14 @@ import { INCOMING } from './part-copies.ts';
 export interface TailPiece {
   key: string;
   size: number;
-  /** 0: the bytes of one request. */
+  /** 0: bytes of one request. */
   level: number;
+}
+
+/** The upload that a piece belongs to, and what no other of its pieces is called. */
+export interface PieceName {
+  id: string;
+  name: string;
 }
 
 const PIECES_OF_A_LEVEL = 8;
@@ -52,10 +58,29 @@ export class Tails {
   }
 
   /** Stores a piece. Only one holder ever writes under a `name`. */
-  async write(uploadId: string, name: string, bytes: Buffer, level: number): Promise<TailPiece> {
-    const key = `${INCOMING}${uploadId}/${name}`;
+  async write({ id, name }: PieceName, bytes: Buffer, level: number): Promise<TailPiece> {
+    const key = `${INCOMING}${id}/${name}`;
     await this.#storage.put(key, bytes);
     return { key, size: bytes.length, level };
+  }
+
+  /**
+   * Stores what `bytes`, all that the tail shall be, have beyond its `pieces`. Of the `headSize` bytes at their beginning, which
+   * are the first pieces, those are read back that are stored anew. Returns the pieces that there are then.
+   */
+  async extend(
+    pieces: readonly TailPiece[],
+    named: PieceName,
+    bytes: Buffer,
+    headSize: number,
+  ): Promise<TailPiece[]> {
+    const { keep, level } = planPiece(pieces);
+    const [kept, joined] = [pieces.slice(0, keep), pieces.slice(keep)];
+    const start = sizeOf(kept);
+    let end = start;
+    const ofHead = joined.filter(({ size }) => (end += size) <= headSize);
+    await this.read(ofHead, bytes.subarray(start, headSize));
+    return [...kept, await this.write(named, bytes.subarray(start), level)];
   }
 
   /** Reads pieces back, one behind the other. Throws `BytesLostError` when one is not what the ledger says. */
@@ -81,7 +106,10 @@ export class Tails {
     throw stored === size ? new Error(message) : new BytesLostError(message);
   }
 
-  async delete(pieces: readonly TailPiece[]): Promise<void> {
-    await this.#storage.deleteAll(pieces.map(({ key }) => key));
+  /** Deletes the pieces of a tail, but those that are still in use. */
+  async delete(before: UploadRow, now?: UploadRow): Promise<void> {
+    const used = new Set(now && piecesOf(now).map(({ key }) => key));
+    const keys = piecesOf(before).map(({ key }) => key);
+    await this.#storage.deleteAll(keys.filter((key) => !used.has(key)));
   }
 }

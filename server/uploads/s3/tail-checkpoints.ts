@@ -1,0 +1,86 @@
+/**
+ * Commits what came of a part before the part is full, as pieces of the tail: at the pace of a slow client a part takes long. Those who
+ * read the upload while it arrives would miss all of it, and a crash would lose it. What comes quickly is committed in parts alone.
+ */
+import type { Logger } from '../../telemetry.ts';
+import { Checkpoints } from '../checkpoints.ts';
+import type { Lease } from '../ledger/leases.ts';
+import { LeaseLostError, type LedgerChanges } from '../ledger/ledger.ts';
+import type { Turns } from '../turns.ts';
+import type { PartWriter } from './part-writer.ts';
+import { piecesOf, tailOf, type Tails } from './tail.ts';
+
+/** What nobody reads along costs a crash no more than it came in so many milliseconds. */
+const UNREAD_EVERY_MS = 10_000;
+/** Pieces of a part, at most: they are a list in the upload's row, and objects that are deleted when the part is stored. */
+const PIECES_OF_A_PART = 64;
+
+export interface TailCheckpointsOptions {
+  lease: Lease;
+  writer: PartWriter;
+  tails: Tails;
+  logger: Logger;
+  /** Whether somebody reads the upload while it arrives. */
+  isFollowed(): Promise<boolean>;
+  /** In which all commits of the request are made. */
+  turns: Turns;
+  save(changes: LedgerChanges): Promise<void>;
+}
+
+export class TailCheckpoints {
+  readonly #options: TailCheckpointsOptions;
+  readonly #checkpoints: Checkpoints;
+  #committedAt = Date.now();
+
+  /** To be ended before the writer is closed. */
+  constructor(options: TailCheckpointsOptions) {
+    this.#options = options;
+    this.#checkpoints = new Checkpoints(0, () => this.#save());
+  }
+
+  /** The writer took bytes. */
+  pass(): void {
+    this.#checkpoints.pass(this.#options.writer.written);
+  }
+
+  /** Parts were committed. */
+  moved(): void {
+    this.#committedAt = Date.now();
+  }
+
+  /** No more of them. What is left is the caller's. */
+  end(): Promise<void> {
+    return this.#checkpoints.end(0);
+  }
+
+  /** What fails stays in the writer, and is committed later, or reported, with the rest. */
+  async #save(): Promise<boolean> {
+    const { lease, logger, turns } = this.#options;
+    try {
+      return (await this.#isDue()) && (await turns.take(() => this.#store()));
+    } catch (error) {
+      if (!(error instanceof LeaseLostError))
+        logger.warn({ err: error, upload: lease.upload.id }, 'a part is not committed before it is full');
+      return false;
+    }
+  }
+
+  async #isDue(): Promise<boolean> {
+    return Date.now() - this.#committedAt >= UNREAD_EVERY_MS || this.#options.isFollowed();
+  }
+
+  async #store(): Promise<boolean> {
+    const { lease, writer, tails, save } = this.#options;
+    const { id, epoch, offset, tailSize, length } = lease.upload;
+    // Behind a part that is on its way nothing can be promised. The last byte is committed when the body ends.
+    if (writer.hasUncommitted || writer.fill - tailSize < writer.partSize / PIECES_OF_A_PART) return false;
+    const bytes = writer.copyFrom(tailSize);
+    const reached = offset + bytes.length;
+    if (reached === length) return false;
+    lease.check();
+    const piece = await tails.write({ id, name: `${epoch}-${reached}` }, bytes, 0);
+    await save({ offset: reached, ...tailOf([...piecesOf(lease.upload), piece]) });
+    this.moved();
+    return true;
+  }
+}
