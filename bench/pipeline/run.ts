@@ -1,7 +1,9 @@
 /**
  * The pipeline beside FFmpeg commands written by hand: wall, CPU, memory, and how soon one can watch.
  *
- *     npm run bench:pipeline [-- --quick]      (needs FFmpeg; sources are made once, in the folder for temporary files)
+ *     npm run bench:pipeline [-- --quick] [-- --only ladders|intake|workers]
+ *
+ * (needs FFmpeg; sources are made once, in the folder for temporary files)
  *
  * The table goes to docs/performance.md, between its markers; what each job did, and when, to standard error. Processor time
  * is what tells when the machine has other work: wall times need a quiet one.
@@ -18,6 +20,7 @@ import { watchJobs } from './timeline.ts';
 import { scaleOut, type Run } from './workers.ts';
 
 const quick = process.argv.includes('--quick');
+const only = process.argv.includes('--only') ? process.argv[process.argv.indexOf('--only') + 1] : undefined;
 const SECONDS = quick ? 12 : 40;
 const ROUNDS = quick ? 1 : 3;
 /** Of what takes long. */
@@ -85,38 +88,51 @@ async function compare(rounds: number, lines: Line[]): Promise<void> {
 
 const tell = (lines: string[]): void => lines.forEach(say);
 
-say(`sources of ${SECONDS} s …`);
-const copyable = await phone(SECONDS);
-let name = `H.264 1080p, ${SECONDS} s`;
-await compare(ROUNDS, [
-  [`${name}: one FFmpeg command by hand`, () => best(copyable)],
-  [`${name}: Millrace`, () => intake(copyable, 'ready')],
-  [`${name}: a command for each rung, by hand`, () => naive(copyable)],
-]);
-const source = await hevc(SECONDS);
-name = `HEVC 1080p, ${SECONDS} s`;
-await compare(ROUNDS, [
-  [`${name}: one FFmpeg command by hand`, () => best(source)],
-  [`${name}: Millrace, PLAY_SOON=false`, () => intake(source, 'ready', { PLAY_SOON: 'false' })],
-  [`${name}: Millrace`, () => intake(source, 'ready')],
-  [`${name}: a command for each rung, by hand`, () => naive(source)],
-]);
+async function ladders(): Promise<void> {
+  const copyable = await phone(SECONDS);
+  let name = `H.264 1080p, ${SECONDS} s`;
+  await compare(ROUNDS, [
+    [`${name}: one FFmpeg command by hand`, () => best(copyable)],
+    [`${name}: Millrace`, () => intake(copyable, 'ready')],
+    [`${name}: a command for each rung, by hand`, () => naive(copyable)],
+  ]);
+  const source = await hevc(SECONDS);
+  name = `HEVC 1080p, ${SECONDS} s`;
+  await compare(ROUNDS, [
+    [`${name}: one FFmpeg command by hand`, () => best(source)],
+    [`${name}: Millrace, PLAY_SOON=false`, () => intake(source, 'ready', { PLAY_SOON: 'false' })],
+    [`${name}: Millrace`, () => intake(source, 'ready')],
+    [`${name}: a command for each rung, by hand`, () => naive(source)],
+  ]);
+}
 
-const large = await repeated(copyable, GB_TIMES);
-name = `H.264 1080p, ${((await stat(large)).size / 1e9).toFixed(2)} GB, until it can be watched`;
-await compare(ROUNDS, [
-  [`${name}: ffmpeg -c copy to HLS by hand`, () => segmented(large)],
-  [`${name}: cp, the bytes alone`, () => copied(large)],
-  [`${name}: Millrace, begun while it arrived`, () => intake(large, 'playable')],
-  [`${name}: Millrace, EARLY=false`, () => intake(large, 'playable', { EARLY: 'false' })],
-]);
+async function untilPlayable(): Promise<void> {
+  const large = await repeated(await phone(SECONDS), GB_TIMES);
+  const name = `H.264 1080p, ${((await stat(large)).size / 1e9).toFixed(2)} GB, until it can be watched`;
+  await compare(ROUNDS, [
+    [`${name}: ffmpeg -c copy to HLS by hand`, () => segmented(large)],
+    [`${name}: cp, the bytes alone`, () => copied(large)],
+    [`${name}: Millrace, begun while it arrived`, () => intake(large, 'playable')],
+    [`${name}: Millrace, EARLY=false`, () => intake(large, 'playable', { EARLY: 'false' })],
+  ]);
+}
 
-say('one worker, two workers …');
-const long = await hevc(LONG, '854x480');
-const runs: Run[][] = [];
-for (let round = 0; round < FEW; round++) runs.push(await scaleOut(long, tell));
-const [alone, both] = [0, 1].map((n) => median(runs.map((run) => run[n]!.wall)));
-const faster = median(runs.map(([one, two]) => one!.wall / two!.wall));
+/** Rows of the table of one worker and two. */
+async function workers(): Promise<string[]> {
+  const long = await hevc(LONG, '854x480');
+  const runs: Run[][] = [];
+  for (let round = 0; round < FEW; round++) {
+    runs.push(await scaleOut(long, tell));
+    say(runs[round]!.map(({ wall }) => wall.toFixed(1)).join(' s, '));
+  }
+  const [alone, both] = [0, 1].map((n) => median(runs.map((run) => run[n]!.wall)));
+  const faster = median(runs.map(([one, two]) => one!.wall / two!.wall));
+  return [`| 1 | ${alone!.toFixed(1)} | 1.00x |`, `| 2 | ${both!.toFixed(1)} | ${faster.toFixed(2)}x |`];
+}
+
+if (!only || only === 'ladders') await ladders();
+if (!only || only === 'intake') await untilPlayable();
+const scaled = !only || only === 'workers' ? await workers() : [];
 const table = [
   machine(),
   '',
@@ -126,8 +142,7 @@ const table = [
   '',
   '| workers of one thread each | wall s | times as fast |',
   '|---|--:|--:|',
-  `| 1 | ${alone!.toFixed(1)} | 1.00x |`,
-  `| 2 | ${both!.toFixed(1)} | ${faster.toFixed(2)}x |`,
+  ...scaled,
 ].join('\n');
 console.log(table);
-if (!quick) await publish('performance.md', 'pipeline', table);
+if (!quick && !only) await publish('performance.md', 'pipeline', table);

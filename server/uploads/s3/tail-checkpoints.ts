@@ -14,6 +14,10 @@ import { piecesOf, tailOf, type Tails } from './tail.ts';
 const UNREAD_EVERY_MS = 10_000;
 /** Pieces of a part, at most: they are a list in the upload's row, and objects that are deleted when the part is stored. */
 const PIECES_OF_A_PART = 64;
+/** Memory for pieces on their way, of all uploads of this process: while S3 is slow, the others wait in their parts. */
+const MOST_ON_THEIR_WAY = 64 * 1024 * 1024;
+
+let onTheirWay = 0;
 
 export interface TailCheckpointsOptions {
   lease: Lease;
@@ -73,13 +77,18 @@ export class TailCheckpoints {
     const { lease, writer, tails, save } = this.#options;
     const { id, epoch, offset, tailSize, length } = lease.upload;
     // Behind a part that is on its way nothing can be promised. The last byte is committed when the body ends.
-    if (writer.hasUncommitted || writer.fill - tailSize < writer.partSize / PIECES_OF_A_PART) return false;
-    const bytes = writer.copyFrom(tailSize);
-    const reached = offset + bytes.length;
-    if (reached === length) return false;
+    const size = writer.fill - tailSize;
+    if (writer.hasUncommitted || size < writer.partSize / PIECES_OF_A_PART) return false;
+    const reached = offset + size;
+    if (reached === length || (onTheirWay && onTheirWay + size > MOST_ON_THEIR_WAY)) return false;
     lease.check();
-    const piece = await tails.write({ id, name: `${epoch}-${reached}` }, bytes, 0);
-    await save({ offset: reached, ...tailOf([...piecesOf(lease.upload), piece]) });
+    onTheirWay += size;
+    try {
+      const piece = await tails.write({ id, name: `${epoch}-${reached}` }, writer.copyFrom(tailSize), 0);
+      await save({ offset: reached, ...tailOf([...piecesOf(lease.upload), piece]) });
+    } finally {
+      onTheirWay -= size;
+    }
     this.moved();
     return true;
   }
