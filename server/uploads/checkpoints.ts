@@ -17,7 +17,9 @@ export type Save = (position: number, last: boolean) => Promise<boolean>;
 export class Checkpoints {
   readonly #save: Save;
   #saved: number;
-  #savedAt = Date.now();
+  /** What was to be saved last, whether or not it was. */
+  #tried: number;
+  #triedAt = Date.now();
   /** The newest position that was passed. */
   #latest: number;
   #timer: NodeJS.Timeout | undefined;
@@ -26,8 +28,7 @@ export class Checkpoints {
   #ended = false;
 
   constructor(position: number, save: Save) {
-    this.#saved = position;
-    this.#latest = position;
+    this.#saved = this.#tried = this.#latest = position;
     this.#save = save;
     open++;
   }
@@ -55,8 +56,8 @@ export class Checkpoints {
 
   #schedule(): void {
     if (this.#running || this.#ended || this.#failure || this.#latest === this.#saved) return;
-    const due = this.#latest - this.#saved >= EVERY_BYTES;
-    const wait = due ? 0 : this.#savedAt + everyMs() - Date.now();
+    const due = this.#latest - this.#tried >= EVERY_BYTES;
+    const wait = due ? 0 : this.#triedAt + everyMs() - Date.now();
     if (wait <= 0) this.#start();
     else this.#timer ??= setTimeout(() => this.#start(), wait);
   }
@@ -74,6 +75,7 @@ export class Checkpoints {
 
   async #run(position: number, last = false): Promise<void> {
     if (await this.#save(position, last)) this.#saved = position;
-    this.#savedAt = Date.now();
+    this.#tried = position;
+    this.#triedAt = Date.now();
   }
 }

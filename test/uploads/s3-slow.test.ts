@@ -120,3 +120,11 @@ it.each<Fault>(['error', 'reset', 'lost', 'stall', 'expired'])(
   },
   60_000,
 );
+
+it('commits in parts alone what comes quickly', async () => {
+  const large = Buffer.alloc(150 * MiB, 'much');
+  const { url, id } = await createUpload(followed, large.length);
+  expect((await patch(url, 0, large)).status).toBe(204);
+  expect(await followed.digest(id)).toBe(sha256(large));
+  expect(stage.proxy.calls.filter(({ key }) => /incoming\/[^/]+\/\d+-\d+$/.test(key)).length).toBeLessThan(5);
+}, 60_000);
