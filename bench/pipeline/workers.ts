@@ -1,23 +1,18 @@
-/** A long source on one worker and on two, each of one thread, on one PostgreSQL and one bucket. */
+/** A long source on several workers, each of one thread, on one PostgreSQL and one bucket. */
 import { startServer } from '../../test/server.ts';
 import { s3AndPostgres } from '../../test/system/flow.ts';
 import { take } from './intake.ts';
 import { watchJobs } from './timeline.ts';
 
-export interface Run {
-  workers: number;
-  /** Seconds from the last byte until everything was there. */
-  wall: number;
-}
-
-/** Encodes `source` once on one worker and once on two; `tell` gets what each job did. */
-export async function scaleOut(source: string, tell: (lines: string[]) => void): Promise<Run[]> {
-  const runs: Run[] = [];
-  for (const workers of [1, 2]) runs.push({ workers, wall: await runOn(workers, source, tell) });
-  return runs;
-}
-
-async function runOn(workers: number, source: string, tell: (lines: string[]) => void): Promise<number> {
+/**
+ * Encodes `source` on so many workers; `tell` gets what each job did. Resolves with the seconds from the last byte until everything
+ * was there.
+ */
+export async function runOn(
+  workers: number,
+  source: string,
+  tell: (lines: string[]) => void,
+): Promise<number> {
   const { env, close } = await s3AndPostgres();
   const timeline = await watchJobs();
   const quiet = {
