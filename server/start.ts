@@ -20,6 +20,7 @@ import {
   mediaFailed,
   missingTools,
   refuseMissingEncoders,
+  sweepEarly,
 } from './pipeline/index.ts';
 import { openRemoteEncoding, type RemoteEncoding } from './providers/index.ts';
 import { createReadiness } from './readiness.ts';
@@ -149,6 +150,7 @@ function sweepRegularly(ctx: Context, uploads: Uploads): { stop(): void; finishe
   const logger = ctx.logger.child({ name: 'sweep' });
   const clean = async (): Promise<void> => {
     await uploads.sweep();
+    await sweepEarly(ctx);
     await pruneEvents(ctx.db, Date.now() - ctx.config.eventRetentionMs);
     await pruneJobs(ctx.db, Date.now() - ctx.config.jobs.retentionMs);
   };

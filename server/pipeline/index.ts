@@ -20,6 +20,7 @@ export {
   togetherWith,
 } from './advance.ts';
 export { EARLY, addEarly, findEarly } from './early/job.ts';
+export { sweepEarly } from './early/sweep.ts';
 export { cleanScratch } from './scratch.ts';
 
 /** One per context: it finds out once how FFmpeg can be confined here. */
