@@ -84,6 +84,7 @@ export const ENVIRONMENT = {
   UPLOAD_FSYNC: flag(true),
   UPLOAD_IDLE_TIMEOUT: duration('60s'),
   UPLOAD_PART_SIZE: size('8MB'),
+  UPLOAD_CHECKPOINT: duration('10s'),
   UPLOAD_MEMORY: size('256MB'),
   DISK_FLOOR: size('1GB'),
   DISK_RESERVE: flag(true),

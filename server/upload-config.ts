@@ -9,6 +9,7 @@ export const uploadConfig = (env: Env) => ({
   idleTimeoutMs: env.UPLOAD_IDLE_TIMEOUT,
   partSize: env.UPLOAD_PART_SIZE,
   memory: env.UPLOAD_MEMORY,
+  checkpointMs: env.UPLOAD_CHECKPOINT,
   diskFloor: env.DISK_FLOOR,
   diskReserve: env.DISK_RESERVE,
   /** 0: none. */

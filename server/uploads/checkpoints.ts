@@ -8,14 +8,13 @@ const EVERY_BYTES = 64 * 1024 * 1024;
 /** Bodies of this process that are being stored. */
 let open = 0;
 
-const everyMs = (): number => Math.max(EVERY_MS, open * EVERY_MS_PER_BODY);
-
 /** Commits a position; told whether it is the last one. False: there was nothing to commit yet, and it is asked again. */
 export type Save = (position: number, last: boolean) => Promise<boolean>;
 
 /** Saves one position at a time, in the background; bytes keep flowing meanwhile. */
 export class Checkpoints {
   readonly #save: Save;
+  readonly #everyMs: number;
   #saved: number;
   /** What was to be saved last, whether or not it was. */
   #tried: number;
@@ -27,9 +26,11 @@ export class Checkpoints {
   #failure: Error | undefined;
   #ended = false;
 
-  constructor(position: number, save: Save) {
+  /** Each second, or after `mostMs` when those are less. */
+  constructor(position: number, save: Save, mostMs = Infinity) {
     this.#saved = this.#tried = this.#latest = position;
     this.#save = save;
+    this.#everyMs = Math.min(EVERY_MS, mostMs);
     open++;
   }
 
@@ -57,7 +58,8 @@ export class Checkpoints {
   #schedule(): void {
     if (this.#running || this.#ended || this.#failure || this.#latest === this.#saved) return;
     const due = this.#latest - this.#tried >= EVERY_BYTES;
-    const wait = due ? 0 : this.#triedAt + everyMs() - Date.now();
+    const everyMs = Math.max(this.#everyMs, open * EVERY_MS_PER_BODY);
+    const wait = due ? 0 : this.#triedAt + everyMs - Date.now();
     if (wait <= 0) this.#start();
     else this.#timer ??= setTimeout(() => this.#start(), wait);
   }

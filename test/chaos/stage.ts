@@ -57,6 +57,8 @@ export async function openStage(options: StageOptions): Promise<Stage> {
         ...(faults ? { S3_ENDPOINT: faults.url } : {}),
         PUBLIC_URL: `http://127.0.0.1:${network.port}`,
         SCRATCH_DIR: `${database.dir}/scratch-${i}`,
+        // One of them commits what comes as if its clients were slow; with 10 s the others never do.
+        UPLOAD_CHECKPOINT: i ? '10s' : '50ms',
       }),
     );
   const db = database.db;

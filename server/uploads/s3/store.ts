@@ -92,6 +92,7 @@ export class S3Store extends LedgerStore {
     const readers = this.#readers;
     return new TailCheckpoints({
       ...{ lease, writer, turns, logger: this.ctx.logger, tails: this.#tails },
+      everyMs: this.ctx.config.uploads.checkpointMs,
       isFollowed: async () =>
         readers.mayFollow(lease.upload) && readers.isFollowed(this.ctx.db, lease.upload),
       save: (changes) => this.save(lease, changes),

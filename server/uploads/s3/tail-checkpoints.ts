@@ -10,8 +10,6 @@ import type { Turns } from '../turns.ts';
 import type { PartWriter } from './part-writer.ts';
 import { piecesOf, tailOf, type Tails } from './tail.ts';
 
-/** What nobody reads along costs a crash no more than it came in so many milliseconds. */
-const UNREAD_EVERY_MS = 10_000;
 /** Pieces of a part, at most: they are a list in the upload's row, and objects that are deleted when the part is stored. */
 const PIECES_OF_A_PART = 64;
 /** Memory for pieces on their way, of all uploads of this process: while S3 is slow, the others wait in their parts. */
@@ -24,6 +22,8 @@ export interface TailCheckpointsOptions {
   writer: PartWriter;
   tails: Tails;
   logger: Logger;
+  /** Milliseconds after which what nobody reads along is committed. */
+  everyMs: number;
   /** Whether somebody reads the upload while it arrives. */
   isFollowed(): Promise<boolean>;
   /** In which all commits of the request are made. */
@@ -39,7 +39,7 @@ export class TailCheckpoints {
   /** To be ended before the writer is closed. */
   constructor(options: TailCheckpointsOptions) {
     this.#options = options;
-    this.#checkpoints = new Checkpoints(0, () => this.#save());
+    this.#checkpoints = new Checkpoints(0, () => this.#save(), options.everyMs);
   }
 
   /** The writer took bytes. */
@@ -70,7 +70,8 @@ export class TailCheckpoints {
   }
 
   async #isDue(): Promise<boolean> {
-    return Date.now() - this.#committedAt >= UNREAD_EVERY_MS || this.#options.isFollowed();
+    const { everyMs, isFollowed } = this.#options;
+    return Date.now() - this.#committedAt >= everyMs || isFollowed();
   }
 
   async #store(): Promise<boolean> {
