@@ -15,7 +15,7 @@ import { BytesLostError } from '../problems.ts';
 import { assembleObject, type Assembly } from './assembly.ts';
 import { Multipart } from './multipart.ts';
 import { PartBuffers } from './part-buffers.ts';
-import { INCOMING, partCopies } from './part-copies.ts';
+import { INCOMING } from './part-copies.ts';
 import { partSizeFor } from './part-size.ts';
 import { PartWriter, type StoredPart } from './part-writer.ts';
 import { Parts } from './parts.ts';
@@ -76,8 +76,8 @@ export class S3Store extends LedgerStore {
     const checkpoints = body.tentative ? undefined : this.#checkpoints(lease, writer, turns);
     try {
       await this.#fill(lease, writer, body, checkpoints);
-      await writer.settle();
       await checkpoints?.end();
+      await writer.settle();
       // What a digest disproved is no part of the ledger: the next parts take its numbers.
       if (!body.kept) return;
       if (waiting.length) await this.#commitParts(lease, waiting);
@@ -136,8 +136,10 @@ export class S3Store extends LedgerStore {
   }
 
   override async tidy(upload: UploadRow): Promise<void> {
-    await this.#deleteTail(upload);
-    if (this.#readers.mayFollow(upload)) await this.#deleteCopies(upload.id);
+    if (!this.#readers.mayFollow(upload)) return this.#deleteTail(upload);
+    await this.#storage.deletePrefix(`${INCOMING}${upload.id}/`).catch((error: unknown) => {
+      this.ctx.logger.warn({ err: error, upload: upload.id }, 'what it left behind is left to the sweep');
+    });
   }
 
   override async discardBytes({ id, key }: UploadRow): Promise<void> {
@@ -253,7 +255,7 @@ export class S3Store extends LedgerStore {
     lease.check();
     const whole = received === upload.length;
     const bytes = await writer.take(whole);
-    const named = { id: upload.id, name: `${upload.epoch}-${received}` };
+    const named = { id: upload.id, epoch: upload.epoch, end: received };
     const pieces = whole
       ? [await this.#tails.write(named, bytes, 0)]
       : await this.#tails.extend(piecesOf(upload), named, bytes, writer.headSize);
@@ -272,7 +274,7 @@ export class S3Store extends LedgerStore {
     await this.#tails.read(pieces, bytes);
     if (storageId === null) {
       lease.check();
-      const piece = await this.#tails.write({ id, name: `${epoch}-whole` }, bytes, 0);
+      const piece = await this.#tails.write({ id, epoch, end: offset }, bytes, 0);
       return this.#moveOn(lease, { offset, ...tailOf([piece]) });
     }
     const { last } = await outerParts(this.ctx.db, id);
@@ -291,12 +293,6 @@ export class S3Store extends LedgerStore {
   async #deleteTail(before: UploadRow, now?: UploadRow): Promise<void> {
     await this.#tails.delete(before, now).catch((error: unknown) => {
       this.ctx.logger.warn({ err: error, upload: before.id }, 'an old tail is left to the sweep');
-    });
-  }
-
-  async #deleteCopies(id: string): Promise<void> {
-    await this.#storage.deletePrefix(partCopies(id)).catch((error: unknown) => {
-      this.ctx.logger.warn({ err: error, upload: id }, 'copies of parts are left to the sweep');
     });
   }
 }

@@ -34,6 +34,7 @@ export interface TailCheckpointsOptions {
 export class TailCheckpoints {
   readonly #options: TailCheckpointsOptions;
   readonly #checkpoints: Checkpoints;
+  readonly #ending = new AbortController();
   #committedAt = Date.now();
 
   /** To be ended before the writer is closed. */
@@ -52,8 +53,9 @@ export class TailCheckpoints {
     this.#committedAt = Date.now();
   }
 
-  /** No more of them. What is left is the caller's. */
+  /** No more of them. What is left is the caller's, who need not wait for a piece that is on its way. */
   end(): Promise<void> {
+    this.#ending.abort();
     return this.#checkpoints.end(0);
   }
 
@@ -63,7 +65,7 @@ export class TailCheckpoints {
     try {
       return (await this.#isDue()) && (await turns.take(() => this.#store()));
     } catch (error) {
-      if (!(error instanceof LeaseLostError))
+      if (!(error instanceof LeaseLostError || this.#ending.signal.aborted))
         logger.warn({ err: error, upload: lease.upload.id }, 'a part is not committed before it is full');
       return false;
     }
@@ -79,13 +81,15 @@ export class TailCheckpoints {
     const { id, epoch, offset, tailSize, length } = lease.upload;
     // Behind a part that is on its way nothing can be promised. The last byte is committed when the body ends.
     const size = writer.fill - tailSize;
-    if (writer.hasUncommitted || size < writer.partSize / PIECES_OF_A_PART) return false;
+    if (this.#ending.signal.aborted || writer.hasUncommitted || size < writer.partSize / PIECES_OF_A_PART)
+      return false;
     const reached = offset + size;
     if (reached === length || (onTheirWay && onTheirWay + size > MOST_ON_THEIR_WAY)) return false;
     lease.check();
     onTheirWay += size;
     try {
-      const piece = await tails.write({ id, name: `${epoch}-${reached}` }, writer.copyFrom(tailSize), 0);
+      const bytes = writer.copyFrom(tailSize);
+      const piece = await tails.write({ id, epoch, end: reached }, bytes, 0, this.#ending.signal);
       await save({ offset: reached, ...tailOf([...piecesOf(lease.upload), piece]) });
     } finally {
       onTheirWay -= size;

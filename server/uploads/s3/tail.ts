@@ -18,10 +18,14 @@ export interface TailPiece {
   level: number;
 }
 
-/** The upload that a piece belongs to, and what no other of its pieces is called. */
+/** Where a piece belongs. Its length goes into its name as well: late attempts to store it can't bring other bytes. */
 export interface PieceName {
+  /** Of the upload. */
   id: string;
-  name: string;
+  /** Of the lease that it is stored under. */
+  epoch: number;
+  /** Where it ends in the upload. */
+  end: number;
 }
 
 const PIECES_OF_A_LEVEL = 8;
@@ -57,10 +61,15 @@ export class Tails {
     this.#storage = storage;
   }
 
-  /** Stores a piece. Only one holder ever writes under a `name`. */
-  async write({ id, name }: PieceName, bytes: Buffer, level: number): Promise<TailPiece> {
-    const key = `${INCOMING}${id}/${name}`;
-    await this.#storage.put(key, bytes);
+  /** Stores a piece. */
+  async write(
+    { id, epoch, end }: PieceName,
+    bytes: Buffer,
+    level: number,
+    signal?: AbortSignal,
+  ): Promise<TailPiece> {
+    const key = `${INCOMING}${id}/${epoch}-${end}-${bytes.length}`;
+    await this.#storage.put(key, bytes, {}, signal);
     return { key, size: bytes.length, level };
   }
 
