@@ -126,5 +126,7 @@ it('commits in parts alone what comes quickly', async () => {
   const { url, id } = await createUpload(followed, large.length);
   expect((await patch(url, 0, large)).status).toBe(204);
   expect(await followed.digest(id)).toBe(sha256(large));
-  expect(stage.proxy.calls.filter(({ key }) => /incoming\/[^/]+\/\d+-\d+-\d+$/.test(key)).length).toBeLessThan(5);
+  expect(
+    stage.proxy.calls.filter(({ key }) => /incoming\/[^/]+\/\d+-\d+-\d+$/.test(key)).length,
+  ).toBeLessThan(5);
 }, 60_000);
