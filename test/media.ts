@@ -29,6 +29,24 @@ export const makeClip = (seconds = 3, size = '320x180'): Promise<string> =>
     ...['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-shortest'],
   ]);
 
+/** A clip that noise makes large without making it long, with a sound; `options` are those of its encoders. */
+export const makeNoisyClip = (
+  name: string,
+  seconds: number,
+  options: string[],
+  size = '320x180',
+): Promise<string> =>
+  makeMedia(name, [
+    ...['-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=25:duration=${seconds},noise=alls=60:allf=t`],
+    ...['-f', 'lavfi', '-i', `sine=frequency=440:sample_rate=48000:duration=${seconds}`],
+    ...['-pix_fmt', 'yuv420p', ...options],
+  ]);
+
+/** H.264 with a key frame every 2 s of 25 pictures each, and AAC in stereo: what is taken over as it is. */
+export const quickH264 = (bitrate: string): string[] => [
+  ...['-c:v', 'libx264', '-preset', 'ultrafast', '-g', '50', '-b:v', bitrate, '-c:a', 'aac', '-ac', '2'],
+];
+
 /** Seconds of a file or playlist, as ffprobe sees it. */
 export async function durationOf(input: string, options: string[] = []): Promise<number> {
   const { stdout } = await execa('ffprobe', [

@@ -8,10 +8,11 @@ import { loadConfig } from '../../server/config.ts';
 import { newId } from '../../server/ids.ts';
 import { cancelJob, claim, complete, fail } from '../../server/jobs/queue.ts';
 import { deleteMedia } from '../../server/media/lifecycle.ts';
-import { createMedia, reopen, transition } from '../../server/media/media.ts';
+import { reopen, transition } from '../../server/media/media.ts';
 import { newOutputId, publishOutput, type OutputKind } from '../../server/media/output.ts';
 import { advance, cleanScratch, mediaFailed } from '../../server/pipeline/index.ts';
-import { DIALECTS, openTestDatabase, type TestDatabase } from '../databases.ts';
+import { DIALECTS } from '../databases.ts';
+import { openMedia, type OneMedia } from './one-media.ts';
 
 const VIDEO = JSON.stringify({ duration: 1, audio: [], video: { width: 2 } });
 const SOUND = JSON.stringify({ duration: 1, audio: [{}] });
@@ -28,28 +29,21 @@ const COPYABLE = JSON.stringify({
 const FAILURE = { code: 'not_decodable', message: 'It is damaged.', permanent: true };
 
 describe.each(DIALECTS)('on %s', (dialect) => {
-  let test: TestDatabase;
+  let one: OneMedia;
   let db: Db;
   let id: string;
   beforeEach(async () => {
-    test = await openTestDatabase(dialect);
-    db = test.db;
-    id = newId();
-    await transact(db, async (trx) => {
-      const name = { title: 'a', filename: null, filetype: null };
-      await createMedia(trx, { id, owner: 'me', ...name, visibility: 'private', status: 'uploading' });
-      const media = await transition(trx, id, 'processing', { attempt: 1 }, { sourceKey: 'media/a/source' });
+    one = await openMedia(dialect, async (trx, { id: mediaId }) => {
+      const stored = { sourceKey: 'media/a/source' };
+      const media = await transition(trx, mediaId, 'processing', { attempt: 1 }, stored);
       await advance(trx, media!, encoding);
     });
+    ({ db, id } = one);
   });
-  afterEach(() => test.close());
+  afterEach(() => one.close());
 
-  const media = (on: Db = db): Promise<MediaRow> =>
-    on.selectFrom('media').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
-  const jobs = async (): Promise<string[]> =>
-    (await db.selectFrom('job').select(['task', 'status']).where('mediaId', '=', id).execute())
-      .map((j) => `${j.task} ${j.status}`)
-      .sort();
+  const media = (on?: Db): Promise<MediaRow> => one.row(on);
+  const jobs = (): Promise<string[]> => one.jobs();
   const go = (): Promise<void> => transact(db, async (trx) => advance(trx, await media(trx), encoding));
   const probed = (source: string) => db.updateTable('media').set({ source }).where('id', '=', id).execute();
   const take = async (...tasks: string[]) => (await claim(db, { worker: 'w', tasks, leaseMs: 60_000 }))!;
@@ -214,7 +208,7 @@ describe.each(DIALECTS)('on %s', (dialect) => {
   const finish = (job: Awaited<ReturnType<typeof take>>) => transact(db, (trx) => complete(trx, job));
 
   it('cleans the scratch of dead attempts, not of living ones nor of strangers', async () => {
-    const config = loadConfig({ DATA_DIR: test.dir });
+    const config = loadConfig({ DATA_DIR: one.dir });
     const { scratchDir } = config.encoding;
     const job = await take('probe');
     const names = [`${job.id}-1`, `${job.id}-7`, `${newId()}-1`, 'lost+found'];
@@ -227,6 +221,6 @@ describe.each(DIALECTS)('on %s', (dialect) => {
   });
 
   it('has nothing to clean before the first attempt', async () => {
-    await cleanScratch({ config: loadConfig({ DATA_DIR: join(test.dir, 'new') }), db });
+    await cleanScratch({ config: loadConfig({ DATA_DIR: join(one.dir, 'new') }), db });
   });
 });

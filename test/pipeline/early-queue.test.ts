@@ -1,38 +1,26 @@
 /** The job that follows an upload, when nobody runs it; on both databases. */
 import type { Db } from '../../db/dialect.ts';
-import type { MediaRow } from '../../db/schema.ts';
 import { transact } from '../../db/transaction.ts';
 import { loadConfig } from '../../server/config.ts';
-import { newId } from '../../server/ids.ts';
 import { claim, release } from '../../server/jobs/queue.ts';
-import { createMedia, transition } from '../../server/media/media.ts';
+import { transition } from '../../server/media/media.ts';
 import { addEarly, advance, sweepEarly } from '../../server/pipeline/index.ts';
-import { DIALECTS, openTestDatabase, type TestDatabase } from '../databases.ts';
+import { DIALECTS } from '../databases.ts';
+import { openMedia, type OneMedia } from './one-media.ts';
 
 const config = loadConfig({});
 
 describe.each(DIALECTS)('on %s', (dialect) => {
-  let test: TestDatabase;
+  let one: OneMedia;
   let db: Db;
   let id: string;
   beforeEach(async () => {
-    test = await openTestDatabase(dialect);
-    db = test.db;
-    id = newId();
-    await transact(db, async (trx) => {
-      const name = { title: 'a', filename: null, filetype: null };
-      await createMedia(trx, { id, owner: 'me', ...name, visibility: 'private', status: 'uploading' });
-      await addEarly(trx, await media(trx), { watch: true });
-    });
+    one = await openMedia(dialect, (trx, media) => addEarly(trx, media, { watch: true }));
+    ({ db, id } = one);
   });
-  afterEach(() => test.close());
+  afterEach(() => one.close());
 
-  const media = (on: Db = db): Promise<MediaRow> =>
-    on.selectFrom('media').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
-  const jobs = async (): Promise<string[]> =>
-    (await db.selectFrom('job').select(['task', 'status']).where('mediaId', '=', id).execute())
-      .map(({ task, status }) => `${task} ${status}`)
-      .sort();
+  const jobs = (): Promise<string[]> => one.jobs();
   const follow = async () => (await claim(db, { worker: 'w', tasks: ['early'], leaseMs: 60_000 }))!;
   const complete = (): Promise<void> =>
     transact(db, async (trx) => {

@@ -1,7 +1,7 @@
 /** Uploads whose picture has to be encoded, encoded while they arrive. */
 import { readFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { makeMedia } from '../media.ts';
+import { makeNoisyClip } from '../media.ts';
 import { eventually, startServer, type TestServer } from '../server.ts';
 import { slowFfmpeg } from '../slow-ffmpeg.ts';
 import { getMedia, settled } from './flow.ts';
@@ -30,11 +30,7 @@ async function clip(
 ): Promise<Buffer> {
   const made = clips.get(name);
   if (made) return made;
-  const path = await makeMedia(name, [
-    ...['-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=25:duration=${seconds},noise=alls=60:allf=t`],
-    ...['-f', 'lavfi', '-i', `sine=frequency=440:sample_rate=48000:duration=${seconds}`],
-    ...['-pix_fmt', 'yuv420p', '-b:v', '6M', ...options],
-  ]);
+  const path = await makeNoisyClip(name, seconds, ['-b:v', '6M', ...options], size);
   const bytes = await readFile(path);
   await rm(dirname(path), { recursive: true });
   clips.set(name, bytes);

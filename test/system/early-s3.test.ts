@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { S3Storage } from '../../server/storage/s3.ts';
 import { loadConfig } from '../../server/config.ts';
 import { openStorage } from '../../server/storage/index.ts';
-import { makeMedia } from '../media.ts';
+import { makeNoisyClip, quickH264 } from '../media.ts';
 import { eventually, startServer, type TestServer } from '../server.ts';
 import { getMedia, s3AndPostgres, settled, type Installation } from './flow.ts';
 import {
@@ -39,13 +39,8 @@ beforeAll(async () => {
   servers = [first!, second!];
   worker = third!;
   storage = openStorage(loadConfig(env)) as S3Storage;
-  // Noise makes it large without making it long.
-  const path = await makeMedia('source.mp4', [
-    ...['-f', 'lavfi', '-i', `testsrc2=size=320x180:rate=25:duration=${SECONDS},noise=alls=60:allf=t`],
-    ...['-f', 'lavfi', '-i', `sine=frequency=440:sample_rate=48000:duration=${SECONDS}`],
-    ...['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-g', '50', '-b:v', '9M'],
-    ...['-c:a', 'aac', '-ac', '2', '-movflags', '+faststart'],
-  ]);
+  const options = [...quickH264('9M'), '-movflags', '+faststart'];
+  const path = await makeNoisyClip('source.mp4', SECONDS, options);
   bytes = await readFile(path);
   await rm(dirname(path), { recursive: true });
 });

@@ -1,7 +1,7 @@
 /** What only waits for an upload to go on costs nothing that others need, and not for ever. */
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { makeMedia } from '../media.ts';
+import { makeMedia, makeNoisyClip, quickH264 } from '../media.ts';
 import { eventually, startServer, type TestServer } from '../server.ts';
 import { tracedFfmpeg, type TracedFfmpeg } from '../traced-ffmpeg.ts';
 import { settled } from './flow.ts';
@@ -28,11 +28,7 @@ beforeAll(async () => {
     },
     ...{ STALL_TIMEOUT: `${STALL_MS}ms`, EARLY_IDLE_TIMEOUT: `${IDLE_MS}ms` },
   });
-  // Noise makes it large without making it long.
-  const source = await makeMedia('moov-last.mp4', [
-    ...['-f', 'lavfi', '-i', `testsrc2=size=320x180:rate=25:duration=${SECONDS},noise=alls=60:allf=t`],
-    ...['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-g', '50', '-b:v', '6M'],
-  ]);
+  const source = await makeNoisyClip('moov-last.mp4', SECONDS, quickH264('6M'));
   const moved = await makeMedia('faststart.mp4', ['-i', source, '-c', 'copy', '-movflags', '+faststart']);
   [moovLast, faststart] = (await Promise.all([source, moved].map((path) => readFile(path)))) as [
     Buffer,

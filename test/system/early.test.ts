@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { makeMedia } from '../media.ts';
+import { makeMedia, makeNoisyClip, quickH264 } from '../media.ts';
 import { eventually, startServer, type TestServer } from '../server.ts';
 import { getMedia, settled } from './flow.ts';
 import {
@@ -28,13 +28,7 @@ let folders: string[];
 const files: Record<string, Buffer> = {};
 beforeAll(async () => {
   server = await startServer(ENV);
-  // Noise makes it large without making it long.
-  const source = await makeMedia('source.mp4', [
-    ...['-f', 'lavfi', '-i', `testsrc2=size=320x180:rate=25:duration=${SECONDS},noise=alls=60:allf=t`],
-    ...['-f', 'lavfi', '-i', `sine=frequency=440:sample_rate=48000:duration=${SECONDS}`],
-    ...['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-g', '50', '-b:v', '6M'],
-    ...['-c:a', 'aac', '-ac', '2'],
-  ]);
+  const source = await makeNoisyClip('source.mp4', SECONDS, quickH264('6M'));
   folders = [dirname(source)];
   const copy = async (name: string, options: string[] = []): Promise<void> => {
     const path = await makeMedia(name, ['-i', source, '-c', 'copy', ...options]);

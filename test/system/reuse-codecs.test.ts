@@ -1,36 +1,21 @@
 /** What was finished of HEVC, in the background of a media that is ready, is not made again after a kill -9. */
-import { rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { openDatabase, type Db } from '../../db/dialect.ts';
+import type { Db } from '../../db/dialect.ts';
 import { hlsOutputs, segmentsOf } from '../../server/media/growing.ts';
-import { makeMedia } from '../media.ts';
-import { eventually, startServer, type TestServer } from '../server.ts';
-import { slowFfmpeg, type SlowFfmpeg } from '../slow-ffmpeg.ts';
+import { eventually, type TestServer } from '../server.ts';
 import { uploadFile } from '../tus.ts';
 import { expectPlays, settled } from './flow.ts';
+import { slowServer, type SlowServer } from './slow-server.ts';
 
-let ffmpeg: SlowFfmpeg;
+let slow: SlowServer;
 let server: TestServer;
 let db: Db;
-let film: string;
 beforeAll(async () => {
-  ffmpeg = await slowFfmpeg(8);
   // Its own picture is the top rung, so H.264 has nothing to encode.
-  film = await makeMedia('film.mp4', [
-    ...['-f', 'lavfi', '-i', 'testsrc2=size=192x108:rate=25:duration=32'],
-    ...['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-g', '50'],
-  ]);
-  const quick = { LADDER: '108', X264_PRESET: 'ultrafast', X265_PRESET: 'ultrafast', STORYBOARD: 'off' };
-  const parts = { CODECS: 'h264,hevc', CHUNK_SECONDS: '12', JOB_LEASE: '5s' };
-  server = await startServer({ ...ffmpeg.env, ...quick, ...parts });
-  db = openDatabase({ file: join(server.dataDir, 'millrace.db') });
+  const film = { name: 'film.mp4', size: '192x108', seconds: 32 };
+  slow = await slowServer(film, { LADDER: '108', X265_PRESET: 'ultrafast', CODECS: 'h264,hevc' });
+  ({ server, db } = slow);
 });
-afterAll(async () => {
-  await db?.destroy();
-  await server?.dispose();
-  await ffmpeg?.dispose();
-  if (film) await rm(dirname(film), { recursive: true });
-});
+afterAll(() => slow?.dispose());
 
 /** The jobs of its parts; each run of one would change its row. */
 const parts = (id: string) =>
@@ -43,7 +28,7 @@ const parts = (id: string) =>
     .execute();
 
 it('a kill -9 in the middle costs the running part and nothing else', async () => {
-  const id = await uploadFile(server, film);
+  const id = await uploadFile(server, slow.film);
   expect(await settled(server, id)).toMatchObject({ status: 'ready' });
   await eventually(async () => {
     const statuses = (await parts(id)).map(({ status }) => status);

@@ -1,34 +1,22 @@
 /** What was finished is not made again, neither after a kill -9 nor after a retry. */
-import { readdir, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { openDatabase, type Db } from '../../db/dialect.ts';
-import { makeMedia } from '../media.ts';
-import { eventually, startServer, type TestServer } from '../server.ts';
-import { slowFfmpeg, type SlowFfmpeg } from '../slow-ffmpeg.ts';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Db } from '../../db/dialect.ts';
+import { eventually, type TestServer } from '../server.ts';
 import { uploadFile } from '../tus.ts';
 import { expectPlays, settled } from './flow.ts';
+import { slowServer, type SlowServer } from './slow-server.ts';
 
-let ffmpeg: SlowFfmpeg;
+let slow: SlowServer;
 let server: TestServer;
 let db: Db;
-let film: string;
 beforeAll(async () => {
-  ffmpeg = await slowFfmpeg(8);
   // Its own picture is taken over, and then it is encoded, in chunks.
-  film = await makeMedia('film.mkv', [
-    ...['-f', 'lavfi', '-i', 'testsrc2=size=320x240:rate=25:duration=30'],
-    ...['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-g', '50'],
-  ]);
-  const quick = { LADDER: '240,120', X264_PRESET: 'ultrafast', CHUNK_SECONDS: '12', STORYBOARD: 'off' };
-  server = await startServer({ ...ffmpeg.env, ...quick, WORKER_CONCURRENCY: '1', JOB_LEASE: '5s' });
-  db = openDatabase({ file: join(server.dataDir, 'millrace.db') });
+  const film = { name: 'film.mkv', size: '320x240', seconds: 30 };
+  slow = await slowServer(film, { LADDER: '240,120', WORKER_CONCURRENCY: '1' });
+  ({ server, db } = slow);
 });
-afterAll(async () => {
-  await db?.destroy();
-  await server?.dispose();
-  await ffmpeg?.dispose();
-  if (film) await rm(dirname(film), { recursive: true });
-});
+afterAll(() => slow?.dispose());
 
 /** The media's jobs that are done: each run of one would change its row. */
 const done = (id: string) =>
@@ -80,7 +68,7 @@ async function inTheMiddle(id: string): Promise<void> {
 }
 
 it('a kill -9 in the middle of the ladder costs the running chunk and nothing else', async () => {
-  const id = await uploadFile(server, film);
+  const id = await uploadFile(server, slow.film);
   await inTheMiddle(id);
   await server.kill();
   const before = await done(id);
@@ -110,7 +98,7 @@ it('a kill -9 in the middle of the ladder costs the running chunk and nothing el
 });
 
 it('a retry begins where the media failed', async () => {
-  const id = await uploadFile(server, film);
+  const id = await uploadFile(server, slow.film);
   await inTheMiddle(id);
   const copy = (await outputOf(id, 'copy'))!;
   const files = await segmentsBelow(copy.prefix);
