@@ -10,25 +10,35 @@
  * A claim hands out a lease token. Whatever an attempt changes later must carry the token, so a worker that
  * lost its lease changes nothing. Leases are compared with this machine's clock: keep clocks within seconds.
  */
-import { sql } from 'kysely';
+import { sql, type Insertable } from 'kysely';
 import { type Db, type Trx } from '../../db/dialect.ts';
+import type { JobTable } from '../../db/schema.ts';
 import { statement, type Statement } from '../../db/statement.ts';
 import { transact } from '../../db/transaction.ts';
 import { newId } from '../ids.ts';
 import type { ClaimedJob, NewJob } from './job.ts';
 import { emitStatus, queuedAt, toClaimed, type Told } from './row.ts';
-import { nextTurn } from './turn.ts';
+import { turnsInOrder } from './turn.ts';
 
 export { cancelJob, cancelMediaJobs, retryJob, retryMediaJobs } from './cancel.ts';
 export { complete, fail, heartbeat, hold, release, requeueLapsed, stopsOf, type OnFailed } from './lease.ts';
 
 /** Adds a job to this transaction. False when its key exists already: then nothing is added. */
 export async function add(trx: Trx, job: NewJob): Promise<boolean> {
+  return (await addAll(trx, [job])) === 1;
+}
+
+/** Of one statement: SQLite takes 32,766 values. */
+const ROWS_AT_ONCE = 500;
+
+/** Adds jobs, in this order, to this transaction, but those whose key exists already. How many were added. */
+export async function addAll(trx: Trx, jobs: readonly NewJob[]): Promise<number> {
   const now = Date.now();
-  const { owner = null, priority = 0 } = job;
-  const row = await trx
-    .insertInto('job')
-    .values({
+  const turnOf = turnsInOrder(trx);
+  const values: Insertable<JobTable>[] = [];
+  for (const job of jobs) {
+    const { owner = null, priority = 0 } = job;
+    values.push({
       id: newId(),
       key: job.key,
       task: job.task,
@@ -37,18 +47,26 @@ export async function add(trx: Trx, job: NewJob): Promise<boolean> {
       owner,
       ...queuedAt(job.runAt ?? now),
       priority,
-      turn: await nextTurn(trx, owner, priority),
+      turn: await turnOf(owner, priority),
       attempts: 0,
       maxAttempts: job.maxAttempts ?? 5,
       payload: JSON.stringify(job.payload ?? {}),
       cancelRequested: 0,
       createdAt: now,
-    })
-    .onConflict((oc) => oc.column('key').doNothing())
-    .returningAll()
-    .executeTakeFirst();
-  if (row) emitStatus(trx, row);
-  return row !== undefined;
+    });
+  }
+  let added = 0;
+  for (let at = 0; at < values.length; at += ROWS_AT_ONCE) {
+    const rows = await trx
+      .insertInto('job')
+      .values(values.slice(at, at + ROWS_AT_ONCE))
+      .onConflict((oc) => oc.column('key').doNothing())
+      .returningAll()
+      .execute();
+    for (const row of rows) emitStatus(trx, row);
+    added += rows.length;
+  }
+  return added;
 }
 
 export interface ClaimOptions {

@@ -8,8 +8,23 @@
 import { statement } from '../../db/statement.ts';
 import type { Trx } from '../../db/dialect.ts';
 
-/** The turn of a new job. Jobs without an owner are the system's own and never wait behind each other. */
-export async function nextTurn(trx: Trx, owner: string | null, priority: number): Promise<number> {
+/**
+ * Gives the jobs that one transaction adds their turns, in order. Jobs without an owner are the system's own and never wait
+ * behind each other.
+ */
+export function turnsInOrder(trx: Trx): (owner: string | null, priority: number) => Promise<number> {
+  const given = new Map<string, number>();
+  return async (owner, priority) => {
+    const key = JSON.stringify([owner, priority]);
+    const before = given.get(key);
+    const turn =
+      before === undefined ? await nextTurn(trx, owner, priority) : before + (owner === null ? 0 : 1);
+    given.set(key, turn);
+    return turn;
+  };
+}
+
+async function nextTurn(trx: Trx, owner: string | null, priority: number): Promise<number> {
   const [turns] = await turnsOf(trx, owner, priority, priority, priority);
   const { own, queued, served } = turns!;
   return Math.max(own === null ? 0 : own + 1, queued ?? served ?? 0);

@@ -3,11 +3,12 @@ import type { StoryboardDetails } from '../../media/output.ts';
 import type { Size } from '../encode/filters.ts';
 
 /** Tiles of the longest film, and seconds between those of a short one: so often rungs have key frames. */
-const MAX_TILES = 100;
+export const MAX_TILES = 100;
 const SHORTEST_INTERVAL = 2;
 /** Pixels of a tile at most: wide ones on a sheet of 1200 x 675. */
 const LONG_SIDE = 240;
 const SHORT_SIDE = 135;
+export const TILE_PIXELS = LONG_SIDE * SHORT_SIDE;
 /** A sheet has 5 rows of 5, so that the first tiles are there before the whole film's. */
 const PER_ROW = 5;
 const PER_SHEET = PER_ROW * PER_ROW;

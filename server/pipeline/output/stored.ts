@@ -1,5 +1,6 @@
 /** Renditions that are stored already, as sources of further outputs: read piece by piece, never the upload again. */
 import { createWriteStream } from 'node:fs';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import type { HlsDetails } from '../../hls/model.ts';
@@ -77,10 +78,36 @@ export async function fetchRendition(
   { init, segments }: Pick<StoredRendition, 'init' | 'segments'>,
   path: string,
 ): Promise<void> {
-  for (const [n, key] of [init, ...segments.map((s) => s.key)].entries())
-    await pipeline(
-      await storage.read(key, undefined, signal),
-      createWriteStream(path, { flags: n ? 'a' : 'w' }),
-      { signal },
-    );
+  const keys = [init, ...segments.map((s) => s.key)];
+  const pieces = inOrder(keys, (key) => storage.read(key, undefined, signal));
+  await pipeline(pieces, createWriteStream(path), { signal });
+}
+
+/**
+ * Remote storage takes longer to begin an answer than to send a short segment: so many are asked for ahead. Of large ones the
+ * last waits for the others, and must not wait so long that its connection times out.
+ */
+const AHEAD = 2;
+
+/** The bytes of what `read` opens, one after the other. Those that are open when it ends are closed. */
+async function* inOrder(
+  keys: readonly string[],
+  read: (key: string) => Promise<Readable>,
+): AsyncGenerator<Buffer> {
+  const left = keys.values();
+  const opened: Promise<Readable>[] = [];
+  const openNext = (): void => {
+    const { value: key } = left.next();
+    if (key === undefined) return;
+    const stream = read(key);
+    // What goes wrong before its turn is told in its turn.
+    stream.then((body) => body.on('error', () => undefined)).catch(() => undefined);
+    opened.push(stream);
+  };
+  for (let n = 0; n <= AHEAD; n++) openNext();
+  try {
+    for (let stream; (stream = opened.shift()); openNext()) yield* (await stream) as AsyncIterable<Buffer>;
+  } finally {
+    for (const stream of opened) stream.then((body) => body.destroy()).catch(() => undefined);
+  }
 }

@@ -8,7 +8,8 @@
  */
 import type { Db, Trx } from '../../../db/dialect.ts';
 import type { MediaRow } from '../../../db/schema.ts';
-import { cancelJob, add } from '../../jobs/queue.ts';
+import type { NewJob } from '../../jobs/job.ts';
+import { add, addAll, cancelJob } from '../../jobs/queue.ts';
 import type { Config } from '../../config.ts';
 import { addSegments, hlsOutputs, segmentsOf, updateDetails } from '../../media/growing.ts';
 import type { HlsOutput, NewSegment } from '../../media/growing.ts';
@@ -113,8 +114,10 @@ export async function addParts(
   priority: number,
   parts: readonly PartPayload[],
 ): Promise<void> {
-  for (const part of parts)
-    await addPart(trx, media, 'chunk', priority, part, keyOf(media, part.kind, nameOf(part)));
+  await addAll(
+    trx,
+    parts.map((part) => partJob(media, 'chunk', priority, part, nameOf(part))),
+  );
 }
 
 /** What `details.parts` calls a part. */
@@ -153,7 +156,7 @@ export async function joinWhatIsWhole(
     const { parts = [] } = output.details;
     if (!(await haveEnded(trx, media, kind, parts))) continue;
     if (kind === 'ladder' && (await firstRuns(trx, media))) continue;
-    await addPart(trx, media, 'join', priorityOf(kind), { kind }, keyOf(media, kind, 'join'));
+    await add(trx, partJob(media, 'join', priorityOf(kind), { kind }, 'join'));
   }
 }
 
@@ -215,22 +218,19 @@ export async function giveUpParts(
 const keyOf = (media: MediaRow, kind: HlsKind, part: number | string): string =>
   `${media.id}:${kind}-${part}:${media.attempt}`;
 
-async function addPart(
-  trx: Trx,
+/** `name`: what its key calls it. */
+function partJob(
   media: MediaRow,
   task: 'chunk' | 'join',
   priority: number,
   payload: PartPayload,
-  key: string,
-): Promise<void> {
+  name: number | string,
+): NewJob {
   const { id: mediaId, attempt: mediaAttempt, owner } = media;
-  await add(trx, {
-    key,
+  return {
+    key: keyOf(media, payload.kind, name),
     task: partTask(payload.kind, task),
-    mediaId,
-    mediaAttempt,
-    owner,
-    priority,
+    ...{ mediaId, mediaAttempt, owner, priority },
     payload: { ...payload },
-  });
+  };
 }

@@ -1,5 +1,5 @@
 /** Small pictures over the whole length of a video, in sheets, and where each is found in them (WebVTT). */
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { TIME_OFFSET } from '../../hls/time.ts';
@@ -7,6 +7,7 @@ import type { StoryboardDetails } from '../../media/output.ts';
 import { encodeFailure, refuse } from '../failures.ts';
 import { publish } from '../output/publish.ts';
 import { holding } from '../footprint.ts';
+import { LONGEST_SEGMENT } from '../encode/cuts.ts';
 import { rungsOf } from '../encode/ladder.ts';
 import type { Step, StepContext } from '../step.ts';
 import {
@@ -16,7 +17,14 @@ import {
   storedStream,
   type StoredSegment,
 } from '../output/stored.ts';
-import { nearestBefore, planStoryboard, sheetOf, storyboardVtt } from '../extras/storyboard.ts';
+import {
+  MAX_TILES,
+  TILE_PIXELS,
+  nearestBefore,
+  planStoryboard,
+  sheetOf,
+  storyboardVtt,
+} from '../extras/storyboard.ts';
 
 export const storyboardStep: Step = {
   name: 'storyboard',
@@ -24,7 +32,10 @@ export const storyboardStep: Step = {
   required: false,
   extra: true,
   fromStored: true,
-  needs: (source, { ladder }) => holding(source, rungsOf(source, ladder).slice(-1), 0),
+  needs(source, { ladder }) {
+    const { bytes, memory } = holding(source, rungsOf(source, ladder).slice(-1), 0);
+    return { bytes: bytes + FRAMES_BYTES, memory };
+  },
   done: ({ outputs }) => outputs.has('storyboard'),
   due: (state) => {
     const { source, outputs, encoding } = state;
@@ -54,12 +65,18 @@ export const storyboardStep: Step = {
   },
 };
 
-/** A still picture out of the rung. */
+/** A still picture out of the rung: a file of pixels as they are, three bytes each. To compress them would take longer than all else. */
 interface Frame {
   /** Seconds. */
   time: number;
   path: string;
 }
+
+const CHANNELS = 3;
+/** Seconds from one to the next at least: an editor's file may have nothing but key frames. */
+const FRAMES_APART = 1;
+/** What they take on the disk, at most. */
+const FRAMES_BYTES = MAX_TILES * Math.ceil(LONGEST_SEGMENT / FRAMES_APART) * TILE_PIXELS * CHANNELS;
 
 interface Plan extends StoryboardDetails {
   /** Seconds: what each tile shows. */
@@ -71,22 +88,24 @@ const neededSegments = (segments: StoredSegment[], times: number[]): StoredSegme
   ...new Set(times.map((time) => segments.findLast(({ start }) => start <= time) ?? segments[0]!)),
 ];
 
+const THINNED = `select='isnan(prev_selected_t)+gte(t-prev_selected_t,${FRAMES_APART})'`;
+
 /** Decodes the key frames alone (one in 2 s), small. */
 async function keyFrames(ctx: StepContext, source: string, { width, height }: Plan): Promise<Frame[]> {
   const { ffmpeg, scratch, signal } = ctx;
   const folder = join(scratch, 'frames');
   await mkdir(folder);
   const options = [
-    ...['-map', '0:v:0', '-vf', `scale=${width}:${height}:flags=bicubic,setsar=1`],
+    ...['-map', '0:v:0', '-vf', `${THINNED},scale=${width}:${height}:flags=bicubic,setsar=1`],
     // The name of each file is its time in milliseconds.
     ...['-fps_mode', 'passthrough', '-enc_time_base', '1:1000', '-frame_pts', '1'],
-    ...['-c:v', 'png', '-f', 'image2'],
+    ...['-c:v', 'rawvideo', '-pix_fmt', 'rgb24', '-f', 'image2'],
   ];
   try {
     await ffmpeg.encode({
       ...{ source, scratch, signal },
       inputOptions: ['-skip_frame', 'nokey', '-copyts'],
-      outputs: [{ options, path: 'frames/%d.png' }],
+      outputs: [{ options, path: 'frames/%d.rgb' }],
       wallMs: 10 * 60_000,
     });
   } catch (error) {
@@ -100,13 +119,17 @@ async function keyFrames(ctx: StepContext, source: string, { width, height }: Pl
 async function writeSheets(plan: Plan, frames: Frame[], folder: string): Promise<void> {
   for (let sheet = 0; sheet < plan.sheets; sheet++) {
     const { first, tiles, columns, rows } = sheetOf(plan, sheet);
-    const pictures = frames.slice(first, first + tiles).map(({ path }, n) => ({
-      input: path,
-      left: (n % columns) * plan.width,
-      top: Math.floor(n / columns) * plan.height,
-    }));
+    const raw = { width: plan.width, height: plan.height, channels: CHANNELS } as const;
+    const pictures = await Promise.all(
+      frames.slice(first, first + tiles).map(async ({ path }, n) => ({
+        input: await readFile(path),
+        raw,
+        left: (n % columns) * plan.width,
+        top: Math.floor(n / columns) * plan.height,
+      })),
+    );
     const size = { width: columns * plan.width, height: rows * plan.height };
-    await sharp({ create: { ...size, channels: 3, background: '#000' } })
+    await sharp({ create: { ...size, channels: CHANNELS, background: '#000' } })
       .composite(pictures)
       .webp({ quality: 65 })
       .toFile(join(folder, `storyboard-${sheet + 1}.webp`));
