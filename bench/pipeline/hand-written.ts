@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { watch, type Usage } from './resources.ts';
 
 /** Width, height, most bits per second. */
@@ -35,6 +36,16 @@ const hls = (name: string): string[] => [
 /** One process, one decode: every rung, the sound, a poster and the storyboard's pictures. The best that we could write. */
 export const best = (source: string): Promise<Usage> => measured([['ffmpeg', ...command(source)]]);
 
+/**
+ * The lowest rung by a command of its own, so that all of it can be watched long before the others are there, and these by another.
+ * It takes one decode more: what `best` does not give costs as much by hand.
+ */
+export const lowestFirst = (source: string): Promise<Usage> =>
+  measured([
+    ['ffmpeg', ...command(source, { rungs: RUNGS.slice(-1), stills: false })],
+    ['ffmpeg', ...command(source, { rungs: RUNGS.slice(0, -1), sound: false })],
+  ]);
+
 /** The picture and the sound as they are, cut into segments: what can be watched soonest. */
 export const segmented = (source: string): Promise<Usage> =>
   measured([
@@ -47,18 +58,59 @@ export const segmented = (source: string): Promise<Usage> =>
 /** Its bytes once more. */
 export const copied = (source: string): Promise<Usage> => measured([['cp', source, 'copy']]);
 
-function command(source: string): string[] {
+function command(source: string, { rungs = RUNGS, sound = true, stills = true } = {}): string[] {
   // Each rung is scaled from the next larger one, and the storyboard is taken from the smallest: the cheapest way.
-  const graph = RUNGS.map(([w, h], n) => {
+  const graph = rungs.map(([w, h], n) => {
     const from = n ? `[s${n}]scale=${w}:${h}` : `[0:v]scale=${w}:${h},format=yuv420p`;
-    return n < RUNGS.length - 1 ? `${from},split[v${n}][s${n + 1}]` : `${from},split=3[v${n}][board][still]`;
+    if (n < rungs.length - 1) return `${from},split[v${n}][s${n + 1}]`;
+    return stills ? `${from},split=3[v${n}][board][still]` : `${from}[v${n}]`;
   });
   return [
-    ...['-i', source, '-filter_complex', [...graph, `[board]${STORYBOARD}[tiles]`].join(';')],
-    ...RUNGS.flatMap(([, h, rate], n) => ['-map', `[v${n}]`, ...picture(rate), ...hls(`v${h}`)]),
-    ...['-map', '0:a', ...SOUND, ...hls('sound'), '-map', '[tiles]', 'tile-%04d.jpg'],
-    ...['-map', '[still]', '-frames:v', '1', 'poster.jpg'],
+    ...[
+      '-i',
+      source,
+      '-filter_complex',
+      [...graph, ...(stills ? [`[board]${STORYBOARD}[tiles]`] : [])].join(';'),
+    ],
+    ...rungs.flatMap(([, h, rate], n) => ['-map', `[v${n}]`, ...picture(rate), ...hls(`v${h}`)]),
+    ...(sound ? ['-map', '0:a', ...SOUND, ...hls('sound')] : []),
+    ...(stills
+      ? ['-map', '[tiles]', 'tile-%04d.jpg', '-map', '[still]', '-frames:v', '1', 'poster.jpg']
+      : []),
   ];
+}
+
+/**
+ * Seconds that two processes of one thread take for a stretch each of a 360p source, one after the other or at once: how much two
+ * of a machine's processors do more than one.
+ */
+export async function twoStretches(
+  source: string,
+  { starts, seconds, atOnce }: { starts: [number, number]; seconds: number; atOnce: boolean },
+): Promise<number> {
+  const [, , rate] = RUNGS.at(-1)!;
+  const encode = (start: number): Promise<unknown> =>
+    execa('ffmpeg', [
+      ...[
+        '-v',
+        'error',
+        '-nostdin',
+        '-threads',
+        '1',
+        '-ss',
+        String(start),
+        '-i',
+        source,
+        '-t',
+        String(seconds),
+      ],
+      ...['-map', '0:v', '-filter_threads', '1', ...picture(rate), '-threads', '1', '-f', 'null', '-'],
+    ]);
+  const since = performance.now();
+  const first = encode(starts[0]);
+  if (!atOnce) await first;
+  await Promise.all([first, encode(starts[1])]);
+  return (performance.now() - since) / 1000;
 }
 
 /** A command for each rung with its sound, one for the poster and one for the storyboard, one after the other. */

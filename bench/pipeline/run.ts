@@ -11,7 +11,7 @@
 import { stat } from 'node:fs/promises';
 import { startServer } from '../../test/server.ts';
 import { machine, publish } from '../page.ts';
-import { best, copied, naive, segmented } from './hand-written.ts';
+import { best, copied, lowestFirst, naive, segmented, twoStretches } from './hand-written.ts';
 import { take, type Intake } from './intake.ts';
 import { median } from '../uploads/measure.ts';
 import type { Usage } from './resources.ts';
@@ -27,7 +27,7 @@ const ROUNDS = quick ? 1 : 3;
 const FEW = quick ? 1 : 2;
 const GB_TIMES = quick ? 4 : 18;
 /** Long, as what is cut into parts for several workers is, and small enough for one of one thread. */
-const LONG = { seconds: 240, size: '640x360' };
+const LONG = { seconds: quick ? 240 : 480, size: '640x360' };
 const rows: string[] = [];
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -101,7 +101,8 @@ async function ladders(): Promise<void> {
   await compare(ROUNDS, [
     [`${name}: one FFmpeg command by hand`, () => best(source)],
     [`${name}: Millrace, PLAY_SOON=false`, () => intake(source, 'ready', { PLAY_SOON: 'false' })],
-    [`${name}: Millrace`, () => intake(source, 'ready')],
+    [`${name}: the lowest rung by a command, then the others by another, by hand`, () => lowestFirst(source)],
+    [`${name}: Millrace, the lowest rung first`, () => intake(source, 'ready')],
     [`${name}: a command for each rung, by hand`, () => naive(source)],
   ]);
 }
@@ -117,21 +118,31 @@ async function untilPlayable(): Promise<void> {
   ]);
 }
 
-/** Rows of the table of one worker and two, who are first by turns: then it is in no one's favour when the machine gets slower. */
+/**
+ * Rows of the table of one worker and two, beside what the machine allows. Who is first changes by turns: then it is in no one's
+ * favour when the machine gets slower.
+ */
 async function workers(): Promise<string[]> {
   const long = await hevc(LONG.seconds, LONG.size);
-  const walls: [alone: number[], both: number[]] = [[], []];
+  const stretch = { starts: [0, LONG.seconds / 2] as [number, number], seconds: LONG.seconds / 8 };
+  const table: [what: string, alone: number[], both: number[]][] = [
+    ['Millrace, workers of one thread', [], []],
+    ['FFmpeg alone, one thread each, of an eighth of it twice', [], []],
+  ];
   for (let round = 0; round < FEW; round++)
     for (const count of round % 2 ? ([2, 1] as const) : ([1, 2] as const)) {
-      const wall = await runOn(count, long, tell);
-      walls[count - 1]!.push(wall);
-      say(`${count} workers: ${wall.toFixed(1)} s`);
+      const walls = [
+        await runOn(count, long, tell),
+        await twoStretches(long, { ...stretch, atOnce: count === 2 }),
+      ];
+      for (const [n, wall] of walls.entries()) table[n]![count].push(wall);
+      say(`${count} at once: ${walls.map((wall) => `${wall.toFixed(1)} s`).join(', FFmpeg alone ')}`);
     }
-  const [alone, both] = walls.map((own) => own.reduce((sum, wall) => sum + wall, 0) / own.length);
-  return [
-    `| 1 | ${alone!.toFixed(1)} | 1.00x |`,
-    `| 2 | ${both!.toFixed(1)} | ${(alone! / both!).toFixed(2)}x |`,
-  ];
+  const mean = (walls: number[]): number => walls.reduce((sum, wall) => sum + wall, 0) / walls.length;
+  return table.map(([what, alone, both]) => {
+    const times = mean(alone) / mean(both);
+    return `| ${what} | ${mean(alone).toFixed(1)} | ${mean(both).toFixed(1)} | ${times.toFixed(2)}x |`;
+  });
 }
 
 if (!only || only === 'ladders') await ladders();
@@ -144,8 +155,8 @@ const table = [
   '|---|--:|--:|--:|--:|--:|--:|',
   ...rows,
   '',
-  '| workers of one thread each | wall s | times as fast |',
-  '|---|--:|--:|',
+  '| HEVC 360p, 8 minutes | one, wall s | two at once, wall s | times as fast |',
+  '|---|--:|--:|--:|',
   ...scaled,
 ].join('\n');
 console.log(table);

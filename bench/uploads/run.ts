@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { s3Environment, startS3 } from '../../test/services/s3.ts';
 import { machine, publish } from '../page.ts';
 import type { CountedBucket } from './counted-bucket.ts';
+import { diskLimit } from './disk-limit.ts';
 import { startDelayingProxy } from './delaying-proxy.ts';
 import { startMemoryS3 } from './memory-s3.ts';
 import { measure, median, startClient, type Measured, type Round } from './measure.ts';
@@ -103,6 +104,11 @@ async function durability(disk: string): Promise<void> {
       ['8 × 8 MiB PATCHes', { ...load, connections: 8, patches: 8 * scale }],
     ] as [string, Round][])
       await compare(name, subjects, round, { folder });
+    const limit = await diskLimit(folder, { pieceBytes: 8 * MIB, pieces: 32 * scale, rounds });
+    const left = (limit.flushed / limit.written).toFixed(2);
+    print(
+      `\nThe limit of this disk, for one program without a network: ${limit.written.toFixed(0)} MiB/s written, ${limit.flushed.toFixed(0)} MiB/s (${left}) with \`fdatasync\` after each 8 MiB.`,
+    );
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
