@@ -22,13 +22,27 @@ export const phone = (seconds: number, size = '1920x1080'): Promise<string> =>
     ...[...H264, '-g', '60', '-pix_fmt', 'yuv420p', ...SOUND, '-movflags', '+faststart'],
   ]);
 
-/** HEVC and AAC: nothing that could be copied. */
+/** HEVC and AAC: nothing that could be copied. 1080p has 9 Mb/s; what is smaller has fewer, as ladders have it. */
 export const hevc = (seconds: number, size = '1920x1080'): Promise<string> =>
-  make(`hevc-${size}-${seconds}.mp4`, [
+  make(`hevc-${size}-${bitsOf(size)}-${seconds}.mp4`, [
     ...picture(seconds, size),
-    ...['-c:v', 'libx265', '-preset', 'ultrafast', '-x265-params', 'log-level=error', '-b:v', '9M'],
+    ...[
+      '-c:v',
+      'libx265',
+      '-preset',
+      'ultrafast',
+      '-x265-params',
+      'log-level=error',
+      '-b:v',
+      String(bitsOf(size)),
+    ],
     ...['-tag:v', 'hvc1', '-pix_fmt', 'yuv420p', ...SOUND, '-movflags', '+faststart'],
   ]);
+
+function bitsOf(size: string): number {
+  const [width = 0, height = 0] = size.split('x').map(Number);
+  return Math.round(9_000_000 * ((width * height) / (1920 * 1080)) ** 0.75);
+}
 
 /** `source` so many times over: large files without waiting for an encoder. */
 export const repeated = (source: string, times: number): Promise<string> =>

@@ -2,8 +2,8 @@
 export interface Bell {
   /** Ends the current wait, or the next one when nobody is waiting: a ring is never missed. */
   ring: () => void;
-  /** Resolves at a ring, or after `ms`. One waiter at a time. */
-  wait: (ms: number) => Promise<void>;
+  /** Resolves at a ring (true), or after `ms`. One waiter at a time. */
+  wait: (ms: number) => Promise<boolean>;
 }
 
 export function createBell(): Bell {
@@ -25,7 +25,9 @@ export function createBell(): Bell {
             resolve();
           };
         });
+      const called = rung;
       rung = false;
+      return called;
     },
   };
 }

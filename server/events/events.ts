@@ -39,9 +39,9 @@ export function emit(trx: Trx, ...events: NewEvent[]): void {
   beforeCommit(trx, emit, append);
 }
 
-/** Whether a transaction had more to tell than how far uploads are, which nobody but their watchers has anything to do for. */
+/** Whether a transaction had more to tell than how far something is, which nobody but who watches it has anything to do for. */
 export const hasNews = (trx: Trx): boolean =>
-  buffers.get(trx)?.some(({ type }) => type !== 'upload.progress') ?? false;
+  buffers.get(trx)?.some(({ type }) => !type.endsWith('.progress')) ?? false;
 
 const COLUMNS = 'type, owner, media_id, job_id, payload, created_at';
 const VALUES = '(?, ?, ?, ?, ?, ?)';

@@ -1,4 +1,5 @@
-import { joinPieces, readFragments, timescaleOf } from './fragments.ts';
+import { readBoxes } from './boxes.ts';
+import { firstSampleAlone, joinPieces, readFragments, timescaleOf } from './fragments.ts';
 
 const u32 = (...values: number[]): Buffer => {
   const bytes = Buffer.alloc(values.length * 4);
@@ -101,5 +102,29 @@ describe('timescaleOf', () => {
     expect(timescaleOf(init(full('mdhd', 0, u32(0, 0, 90_000, 0, 0))))).toBe(90_000);
     expect(timescaleOf(init(full('mdhd', 0x1000000, u64(0n), u64(0n), u32(12_800, 0, 0, 0))))).toBe(12_800);
     expect(() => timescaleOf(box('moov'))).toThrow(RangeError);
+  });
+});
+
+describe('firstSampleAlone', () => {
+  const whole = piece(100);
+  const [{ firstSampleBytes } = { firstSampleBytes: 0 }] = readFragments(whole);
+
+  it('makes a fragment of one sample of what an I-frame playlist names', () => {
+    const alone = firstSampleAlone(whole.subarray(0, firstSampleBytes));
+    const [fragment, ...more] = readFragments(alone);
+    expect(more).toEqual([]);
+    expect(fragment).toMatchObject({ sampleSizes: [10], decodeTime: 100, firstSampleBytes: alone.length });
+    expect(readBoxes(alone).map(({ type, body }) => [type, body.length])).toEqual([
+      ['moof', expect.any(Number)],
+      ['mdat', 10],
+    ]);
+  });
+
+  it.each([
+    ['more than its first sample', whole],
+    ['less than its first sample', whole.subarray(0, firstSampleBytes - 1)],
+    ['no fragment', Buffer.alloc(100)],
+  ])('refuses %s', (_, bytes) => {
+    expect(() => firstSampleAlone(bytes)).toThrow(RangeError);
   });
 });

@@ -120,6 +120,27 @@ export function joinPieces(pieces: readonly Buffer[]): Buffer {
   );
 }
 
+/**
+ * A fragment of which only the bytes to the end of its first sample are there, as I-frame playlists name them, as one that has no
+ * other sample. Throws RangeError where that is not what `bytes` are.
+ */
+export function firstSampleAlone(bytes: Buffer): Buffer {
+  const alone = Buffer.from(bytes);
+  const [moof, mdat] = topBoxes(alone);
+  const [first] = readFragments(alone);
+  if (
+    moof?.type !== 'moof' ||
+    mdat?.type !== 'mdat' ||
+    mdat.header !== 8 ||
+    first?.firstSampleBytes !== alone.length
+  )
+    throw new RangeError('these are not a fragment to the end of its first sample');
+  const [trun] = findBoxes(alone.subarray(moof.header, moof.size), 'traf/trun');
+  trun?.body.writeUInt32BE(1, 4); // what the box says of other samples lies behind that of the first
+  alone.writeUInt32BE(alone.length - mdat.offset, mdat.offset);
+  return alone;
+}
+
 interface Place {
   type: string;
   offset: number;

@@ -82,6 +82,14 @@ describe.each(DIALECTS)('a worker on %s', (dialect) => {
     expect(most).toBe(2);
   });
 
+  it('finds what another process has made ready', async () => {
+    await add('a', { runAt: Date.now() + 3_600_000 });
+    work({ do: () => Promise.resolve() });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await db.updateTable('job').set({ delayed: 0, runAt: 0 }).execute(); // rings no bell in this process
+    await until('a', 'succeeded');
+  });
+
   it("commits a task's result with its completion", async () => {
     work({ do: async ({ job }) => note(job.key) });
     await add('a');

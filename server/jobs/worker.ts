@@ -6,7 +6,7 @@ import { createBell } from '../events/bell.ts';
 import { hasNews } from '../events/events.ts';
 import { newId } from '../ids.ts';
 import { startAttempt, type Attempt, type AttemptOptions } from './attempt.ts';
-import { claim, promote, release, requeueLapsed, stopsOf } from './queue.ts';
+import { claim, isDue, promote, release, requeueLapsed, stopsOf } from './queue.ts';
 
 /** How often the database is asked for news of other processes; news of this one rings at once. */
 const POLL_MS = 500;
@@ -81,13 +81,15 @@ export function startWorker(options: WorkerOptions): Worker {
     await promote(db);
   };
   const loop = async (): Promise<void> => {
-    while (!stopping)
+    for (let called = true; !stopping;)
       try {
         await obeyStops();
         await takeLapsed();
-        await promoteDue();
-        await fill();
-        await bell.wait(POLL_MS);
+        if (running.size < concurrency && (called || (await isDue(db, offer.tasks)))) {
+          await promoteDue();
+          await fill();
+        }
+        called = await bell.wait(POLL_MS);
       } catch (error) {
         logger.error({ err: error }, 'the queue can not be read; trying again');
         await sleep(RETRY_MS);

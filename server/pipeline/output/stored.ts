@@ -1,12 +1,14 @@
 /** Renditions that are stored already, as sources of further outputs: read piece by piece, never the upload again. */
 import { createWriteStream } from 'node:fs';
 import type { Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
+import { buffer, text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
+import { firstSampleAlone } from '../../hls/fragments.ts';
 import type { HlsDetails } from '../../hls/model.ts';
 import { shown } from '../../hls/multivariant.ts';
 import { hlsOutputs } from '../../media/growing.ts';
 import { isBetter } from '../../media/output.ts';
+import type { ByteRange } from '../../storage/storage.ts';
 import type { MediaState, StepContext } from '../step.ts';
 
 export interface StoredSegment {
@@ -14,6 +16,16 @@ export interface StoredSegment {
   /** Seconds from the start of the media. */
   start: number;
   duration: number;
+}
+
+/** A key frame of a segment. */
+export interface StoredPicture {
+  /** Of the segment. */
+  key: string;
+  /** Its fragment's header and its own bytes. */
+  range: ByteRange;
+  /** Seconds from the start of the media. */
+  time: number;
 }
 
 export interface StoredRendition {
@@ -72,15 +84,54 @@ export async function storedRendition(
   return { init: `${folder}init.mp4`, segments, duration: start };
 }
 
-/** Writes the rendition, or some of its segments, into one local file that FFmpeg reads as fragmented MP4. */
+/** The key frames of a rendition of it, by its I-frame playlist. */
+export async function storedPictures(
+  { storage, signal }: Pick<StepContext, 'storage' | 'signal'>,
+  stream: StoredStream,
+  name: string,
+): Promise<Pick<StoredRendition, 'init' | 'duration'> & { pictures: StoredPicture[] }> {
+  const { init, duration } = await storedRendition({ storage, signal }, stream, name);
+  const folder = stream.folders.get(name) ?? '';
+  const playlist = await text(await storage.read(`${folder}iframes.m3u8`, undefined, signal));
+  let time = 0;
+  const pictures = [
+    ...playlist.matchAll(/^#EXTINF:([\d.]+),[^\n]*\n#EXT-X-BYTERANGE:(\d+)@(\d+)\n([\w-]+\.m4s)$/gm),
+  ].map(([, seconds = '', bytes = '', offset = '', uri = '']) => {
+    const start = Number(offset);
+    const picture = { key: folder + uri, range: { start, end: start + Number(bytes) - 1 }, time };
+    time += Number(seconds);
+    return picture;
+  });
+  return { init, duration, pictures };
+}
+
+/** Writes the rendition into one local file that FFmpeg reads as fragmented MP4. */
 export async function fetchRendition(
   { storage, signal }: Pick<StepContext, 'storage' | 'signal'>,
   { init, segments }: Pick<StoredRendition, 'init' | 'segments'>,
   path: string,
 ): Promise<void> {
-  const keys = [init, ...segments.map((s) => s.key)];
-  const pieces = inOrder(keys, (key) => storage.read(key, undefined, signal));
-  await pipeline(pieces, createWriteStream(path), { signal });
+  const keys = [init, ...segments.map(({ key }) => key)];
+  const bodies = inOrder(keys, (key) => storage.read(key, undefined, signal));
+  await pipeline(bytesOf(bodies), createWriteStream(path), { signal });
+}
+
+/** Writes these pictures, and nothing between them, into one local file that FFmpeg reads as fragmented MP4. */
+export async function fetchPictures(
+  { storage, signal }: Pick<StepContext, 'storage' | 'signal'>,
+  { init, pictures }: { init: string; pictures: readonly StoredPicture[] },
+  path: string,
+): Promise<void> {
+  const bodies = inOrder(pictures, ({ key, range }) => storage.read(key, range, signal));
+  const fragments = async function* (): AsyncGenerator<Buffer> {
+    yield await buffer(await storage.read(init, undefined, signal));
+    for await (const body of bodies) yield firstSampleAlone(await buffer(body));
+  };
+  await pipeline(fragments, createWriteStream(path), { signal });
+}
+
+async function* bytesOf(bodies: AsyncIterable<Readable>): AsyncGenerator<Buffer> {
+  for await (const body of bodies) yield* body as AsyncIterable<Buffer>;
 }
 
 /**
@@ -89,24 +140,24 @@ export async function fetchRendition(
  */
 const AHEAD = 2;
 
-/** The bytes of what `read` opens, one after the other. Those that are open when it ends are closed. */
-async function* inOrder(
-  keys: readonly string[],
-  read: (key: string) => Promise<Readable>,
-): AsyncGenerator<Buffer> {
-  const left = keys.values();
+/** What `read` opens, one after the other. What is open when the consumer ends is closed. */
+async function* inOrder<T>(
+  items: readonly T[],
+  read: (item: T) => Promise<Readable>,
+): AsyncGenerator<Readable> {
+  const left = [...items];
   const opened: Promise<Readable>[] = [];
   const openNext = (): void => {
-    const { value: key } = left.next();
-    if (key === undefined) return;
-    const stream = read(key);
+    const item = left.shift();
+    if (item === undefined) return;
+    const stream = read(item);
     // What goes wrong before its turn is told in its turn.
     stream.then((body) => body.on('error', () => undefined)).catch(() => undefined);
     opened.push(stream);
   };
   for (let n = 0; n <= AHEAD; n++) openNext();
   try {
-    for (let stream; (stream = opened.shift()); openNext()) yield* (await stream) as AsyncIterable<Buffer>;
+    for (let stream; (stream = opened.shift()); openNext()) yield await stream;
   } finally {
     for (const stream of opened) stream.then((body) => body.destroy()).catch(() => undefined);
   }

@@ -6,16 +6,14 @@ import { TIME_OFFSET } from '../../hls/time.ts';
 import type { StoryboardDetails } from '../../media/output.ts';
 import { encodeFailure, refuse } from '../failures.ts';
 import { publish } from '../output/publish.ts';
-import { holding } from '../footprint.ts';
-import { LONGEST_SEGMENT } from '../encode/cuts.ts';
 import { rungsOf } from '../encode/ladder.ts';
 import type { Step, StepContext } from '../step.ts';
 import {
-  fetchRendition,
+  fetchPictures,
   isStored,
-  storedRendition,
+  storedPictures,
   storedStream,
-  type StoredSegment,
+  type StoredPicture,
 } from '../output/stored.ts';
 import {
   MAX_TILES,
@@ -33,8 +31,9 @@ export const storyboardStep: Step = {
   extra: true,
   fromStored: true,
   needs(source, { ladder }) {
-    const { bytes, memory } = holding(source, rungsOf(source, ladder).slice(-1), 0);
-    return { bytes: bytes + FRAMES_BYTES, memory };
+    const [rung] = rungsOf(source, ladder).slice(-1);
+    const pixels = TILE_PIXELS * CHANNELS + (rung ? rung.width * rung.height * MOST_PER_PIXEL : 0);
+    return { bytes: MAX_TILES * pixels, memory: 0 };
   },
   done: ({ outputs }) => outputs.has('storyboard'),
   due: (state) => {
@@ -48,18 +47,17 @@ export const storyboardStep: Step = {
     const stream = await storedStream(ctx);
     // The smallest rung has the pixels that tiles need, and fewest bytes to fetch.
     const rung = stream.details.variants.reduce((a, b) => (b.width * b.height < a.width * a.height ? b : a));
-    const rendition = await storedRendition(ctx, stream, rung.name);
-    const plan = planStoryboard(rendition.duration, rung);
-    const segments = neededSegments(rendition.segments, plan.times);
-    const path = join(ctx.scratch, 'rung.mp4');
-    await fetchRendition(ctx, { init: rendition.init, segments }, path);
-    const frames = await keyFrames(ctx, path, plan);
+    const { init, pictures, duration } = await storedPictures(ctx, stream, rung.name);
+    const plan = planStoryboard(duration, rung);
+    const path = join(ctx.scratch, 'pictures.mp4');
+    await fetchPictures(ctx, { init, pictures: nearestTo(plan.times, pictures) }, path);
+    const frames = await decoded(ctx, path, plan);
     if (!frames.length) throw refuse('not_decodable', 'No picture of it could be decoded for a storyboard.');
     const folder = join(ctx.scratch, 'storyboard');
     await mkdir(folder);
     const shown = plan.times.map((time) => nearestBefore(frames, time));
     await writeSheets(plan, shown, folder);
-    await writeFile(join(folder, 'storyboard.vtt'), storyboardVtt(plan, rendition.duration));
+    await writeFile(join(folder, 'storyboard.vtt'), storyboardVtt(plan, duration));
     const { times, ...details } = plan;
     return publish(ctx, folder, 'storyboard', details);
   },
@@ -73,30 +71,25 @@ interface Frame {
 }
 
 const CHANNELS = 3;
-/** Seconds from one to the next at least: an editor's file may have nothing but key frames. */
-const FRAMES_APART = 1;
-/** What they take on the disk, at most. */
-const FRAMES_BYTES = MAX_TILES * Math.ceil(LONGEST_SEGMENT / FRAMES_APART) * TILE_PIXELS * CHANNELS;
+/** Bytes of a key frame for each of its pixels, at most: as many as without compression. */
+const MOST_PER_PIXEL = 1.5;
 
 interface Plan extends StoryboardDetails {
   /** Seconds: what each tile shows. */
   times: number[];
 }
 
-/** Those in which the wanted moments lie: of a film of hours, a hundred. */
-const neededSegments = (segments: StoredSegment[], times: number[]): StoredSegment[] => [
-  ...new Set(times.map((time) => segments.findLast(({ start }) => start <= time) ?? segments[0]!)),
-];
+/** The key frames that are shown at these times: of a film of hours, a hundred. */
+const nearestTo = (times: number[], pictures: StoredPicture[]): StoredPicture[] =>
+  pictures.length ? [...new Set(times.map((time) => nearestBefore(pictures, time)))] : [];
 
-const THINNED = `select='isnan(prev_selected_t)+gte(t-prev_selected_t,${FRAMES_APART})'`;
-
-/** Decodes the key frames alone (one in 2 s), small. */
-async function keyFrames(ctx: StepContext, source: string, { width, height }: Plan): Promise<Frame[]> {
+/** Decodes pictures that were fetched, small. */
+async function decoded(ctx: StepContext, source: string, { width, height }: Plan): Promise<Frame[]> {
   const { ffmpeg, scratch, signal } = ctx;
   const folder = join(scratch, 'frames');
   await mkdir(folder);
   const options = [
-    ...['-map', '0:v:0', '-vf', `${THINNED},scale=${width}:${height}:flags=bicubic,setsar=1`],
+    ...['-map', '0:v:0', '-vf', `scale=${width}:${height}:flags=bicubic,setsar=1`],
     // The name of each file is its time in milliseconds.
     ...['-fps_mode', 'passthrough', '-enc_time_base', '1:1000', '-frame_pts', '1'],
     ...['-c:v', 'rawvideo', '-pix_fmt', 'rgb24', '-f', 'image2'],
@@ -104,7 +97,7 @@ async function keyFrames(ctx: StepContext, source: string, { width, height }: Pl
   try {
     await ffmpeg.encode({
       ...{ source, scratch, signal },
-      inputOptions: ['-skip_frame', 'nokey', '-copyts'],
+      inputOptions: ['-copyts'],
       outputs: [{ options, path: 'frames/%d.rgb' }],
       wallMs: 10 * 60_000,
     });
