@@ -112,7 +112,7 @@ export async function fetchRendition(
   path: string,
 ): Promise<void> {
   const keys = [init, ...segments.map(({ key }) => key)];
-  const bodies = inOrder(keys, (key) => storage.read(key, undefined, signal));
+  const bodies = inOrder(keys, SEGMENTS_AHEAD, (key) => storage.read(key, undefined, signal));
   await pipeline(bytesOf(bodies), createWriteStream(path), { signal });
 }
 
@@ -122,7 +122,7 @@ export async function fetchPictures(
   { init, pictures }: { init: string; pictures: readonly StoredPicture[] },
   path: string,
 ): Promise<void> {
-  const bodies = inOrder(pictures, ({ key, range }) => storage.read(key, range, signal));
+  const bodies = inOrder(pictures, PICTURES_AHEAD, ({ key, range }) => storage.read(key, range, signal));
   const fragments = async function* (): AsyncGenerator<Buffer> {
     yield await buffer(await storage.read(init, undefined, signal));
     for await (const body of bodies) yield firstSampleAlone(await buffer(body));
@@ -135,14 +135,16 @@ async function* bytesOf(bodies: AsyncIterable<Readable>): AsyncGenerator<Buffer>
 }
 
 /**
- * Remote storage takes longer to begin an answer than to send a short segment: so many are asked for ahead. Of large ones the
+ * Remote storage takes longer to begin an answer than to send a short one: so many are asked for ahead. Of large ones the
  * last waits for the others, and must not wait so long that its connection times out.
  */
-const AHEAD = 2;
+const SEGMENTS_AHEAD = 2;
+const PICTURES_AHEAD = 9;
 
-/** What `read` opens, one after the other. What is open when the consumer ends is closed. */
+/** What `read` opens, one after the other, and `ahead` more. What is open when the consumer ends is closed. */
 async function* inOrder<T>(
   items: readonly T[],
+  ahead: number,
   read: (item: T) => Promise<Readable>,
 ): AsyncGenerator<Readable> {
   const left = [...items];
@@ -155,7 +157,7 @@ async function* inOrder<T>(
     stream.then((body) => body.on('error', () => undefined)).catch(() => undefined);
     opened.push(stream);
   };
-  for (let n = 0; n <= AHEAD; n++) openNext();
+  for (let n = 0; n <= ahead; n++) openNext();
   try {
     for (let stream; (stream = opened.shift()); openNext()) yield await stream;
   } finally {
