@@ -1,7 +1,7 @@
 /**
  * The pipeline beside FFmpeg commands written by hand: wall, CPU, memory, and how soon one can watch.
  *
- *     npm run bench:pipeline [-- --quick] [-- --only ladders|intake|workers]
+ *     npm run bench:pipeline [-- --quick] [-- --only h264|hevc|intake|workers]
  *
  * (needs FFmpeg; sources are made once, in the folder for temporary files)
  *
@@ -23,8 +23,6 @@ const quick = process.argv.includes('--quick');
 const only = process.argv.includes('--only') ? process.argv[process.argv.indexOf('--only') + 1] : undefined;
 const SECONDS = quick ? 12 : 40;
 const ROUNDS = quick ? 1 : 3;
-/** Of what takes long. */
-const FEW = quick ? 1 : 2;
 const GB_TIMES = quick ? 4 : 18;
 /** Long, as what is cut into parts for several workers is, and small enough for one of one thread. */
 const LONG = { seconds: quick ? 120 : 600, size: '640x360' };
@@ -88,16 +86,19 @@ async function compare(rounds: number, lines: Line[]): Promise<void> {
 
 const tell = (lines: string[]): void => lines.forEach(say);
 
-async function ladders(): Promise<void> {
+async function ladderOfH264(): Promise<void> {
   const copyable = await phone(SECONDS);
-  let name = `H.264 1080p, ${SECONDS} s`;
+  const name = `H.264 1080p, ${SECONDS} s`;
   await compare(ROUNDS, [
     [`${name}: one FFmpeg command by hand`, () => best(copyable)],
     [`${name}: Millrace`, () => intake(copyable, 'ready')],
     [`${name}: a command for each rung, by hand`, () => naive(copyable)],
   ]);
+}
+
+async function ladderOfHevc(): Promise<void> {
   const source = await hevc(SECONDS);
-  name = `HEVC 1080p, ${SECONDS} s`;
+  const name = `HEVC 1080p, ${SECONDS} s`;
   await compare(ROUNDS, [
     [`${name}: one FFmpeg command by hand`, () => best(source)],
     [`${name}: Millrace, PLAY_SOON=false`, () => intake(source, 'ready', { PLAY_SOON: 'false' })],
@@ -129,7 +130,7 @@ async function workers(): Promise<string[]> {
     ['Millrace, workers of one thread', [], []],
     ['FFmpeg alone, one thread each, of an eighth of it twice', [], []],
   ];
-  for (let round = 0; round < FEW; round++)
+  for (let round = 0; round < ROUNDS; round++)
     for (const count of round % 2 ? ([2, 1] as const) : ([1, 2] as const)) {
       const walls = [
         await runOn(count, long, tell),
@@ -145,9 +146,11 @@ async function workers(): Promise<string[]> {
   });
 }
 
-if (!only || only === 'ladders') await ladders();
-if (!only || only === 'intake') await untilPlayable();
-const scaled = !only || only === 'workers' ? await workers() : [];
+const isWanted = (part: string): boolean => !only || only === part;
+if (isWanted('h264')) await ladderOfH264();
+if (isWanted('hevc')) await ladderOfHevc();
+if (isWanted('intake')) await untilPlayable();
+const scaled = isWanted('workers') ? await workers() : [];
 const table = [
   machine(),
   '',
