@@ -1,7 +1,7 @@
 /**
  * The pipeline beside FFmpeg commands written by hand: wall, CPU, memory, and how soon one can watch.
  *
- *     npm run bench:pipeline [-- --quick] [-- --only h264|hevc|intake|workers]
+ *     npm run bench:pipeline [-- --quick] [-- --only h264|hevc|intake|workers] [-- --rounds N]
  *
  * (needs FFmpeg; sources are made once, in the folder for temporary files)
  *
@@ -20,9 +20,11 @@ import { watchJobs } from './timeline.ts';
 import { runOn } from './workers.ts';
 
 const quick = process.argv.includes('--quick');
-const only = process.argv.includes('--only') ? process.argv[process.argv.indexOf('--only') + 1] : undefined;
+const option = (name: string): string | undefined =>
+  process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : undefined;
+const only = option('--only');
 const SECONDS = quick ? 12 : 40;
-const ROUNDS = quick ? 1 : 3;
+const ROUNDS = Number(option('--rounds') ?? (quick ? 1 : 3));
 const GB_TIMES = quick ? 4 : 18;
 /** Long, as what is cut into parts for several workers is, and small enough for one of one thread. */
 const LONG = { seconds: quick ? 120 : 600, size: '640x360' };
