@@ -13,7 +13,7 @@
 import { sql, type Insertable } from 'kysely';
 import { type Db, type Trx } from '../../db/dialect.ts';
 import type { JobTable } from '../../db/schema.ts';
-import { statement, type Statement } from '../../db/statement.ts';
+import { among, statement, type Statement } from '../../db/statement.ts';
 import { transact } from '../../db/transaction.ts';
 import { newId } from '../ids.ts';
 import type { ClaimedJob, NewJob } from './job.ts';
@@ -119,24 +119,18 @@ async function take(trx: Trx, { worker, tasks, leaseMs }: ClaimOptions): Promise
   return toClaimed(row);
 }
 
-const dues = new Map<number, Statement<{ ready: unknown; delayed: unknown }>>();
-
-function dueOf(tasks: number): Statement<{ ready: unknown; delayed: unknown }> {
-  const made = statement<{ ready: unknown; delayed: unknown }>(
-    (postgres) => `
-    select exists (select 1 from job ${postgres ? '' : 'indexed by job_ready'}
-                    where status = 'queued' and delayed = 0 and run_at <= cast(? as bigint)
-                      and task in (${Array(tasks).fill('?').join(', ')})) as ready,
-           exists (select 1 from job where status = 'queued' and delayed = 1 and run_at <= ?) as delayed`,
-  );
-  dues.set(tasks, made);
-  return made;
-}
+const dueOf = statement<{ ready: unknown; delayed: unknown }>(
+  (postgres) => `
+  select exists (select 1 from job ${postgres ? '' : 'indexed by job_ready'}
+                  where status = 'queued' and delayed = 0 and run_at <= cast(? as bigint)
+                    and ${among('task', postgres)}) as ready,
+         exists (select 1 from job where status = 'queued' and delayed = 1 and run_at <= ?) as delayed`,
+);
 
 /** Whether a claim would find something: one read, which costs a worker that has nothing to do far less than to claim in vain. */
-export async function isDue(db: Db, tasks: readonly string[]): Promise<boolean> {
+export async function isDue(db: Db, tasks: string[]): Promise<boolean> {
   const now = Date.now();
-  const [found] = await (dues.get(tasks.length) ?? dueOf(tasks.length))(db, now, ...tasks, now);
+  const [found] = await dueOf(db, now, tasks, now);
   return Boolean(found?.ready) || Boolean(found?.delayed);
 }
 
