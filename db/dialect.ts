@@ -1,31 +1,20 @@
 /**
  * All differences between SQLite and PostgreSQL. Nothing else in the project asks which one it runs on.
  */
-import SqliteDatabase from 'better-sqlite3';
 import {
   CamelCasePlugin,
-  CompiledQuery,
   Kysely,
   PostgresAdapter,
   PostgresDialect,
-  SqliteAdapter,
-  SqliteDialect,
-  SqliteDriver,
   sql,
-  type DatabaseConnection,
   type Dialect,
-  type DialectAdapter,
-  type Driver,
   type RawBuilder,
-  type SqliteDatabase as SqliteHandle,
-  type SqliteDialectConfig,
-  type SqliteStatement,
   type Transaction,
   type TransactionBuilder,
-  type TransactionSettings,
 } from 'kysely';
 import { postgresPool } from './postgres-pool.ts';
 import type { Schema } from './schema.ts';
+import { FORGETTABLE, sqliteDialect } from './sqlite-dialect.ts';
 import { writeAheadLog, type WriteAheadLog } from './write-ahead-log.ts';
 
 /** A connection pool or a transaction: what a query function takes. */
@@ -47,7 +36,7 @@ export interface DatabaseOptions {
 /** Opens (and for SQLite creates) the database. Runs no migration. */
 export function openDatabase(options: DatabaseOptions): Db {
   const log = options.url || options.file === ':memory:' ? undefined : writeAheadLog(`${options.file}-wal`);
-  const dialect = options.url ? postgres(options.url, options) : sqlite(options.file, log);
+  const dialect = options.url ? postgres(options.url, options) : sqliteDialect(options.file, log);
   const db = new Kysely<Schema>({ dialect, plugins: [new CamelCasePlugin()] });
   if (log) logs.set(db, log);
   return db;
@@ -78,9 +67,6 @@ export function transactionOf(db: Db, durable: boolean): TransactionBuilder<Sche
   const transaction = db.transaction();
   return durable || isPostgres(db) ? transaction : transaction.setIsolationLevel(FORGETTABLE);
 }
-
-/** SQLite has no isolation levels, so this one carries our wish to the driver. */
-const FORGETTABLE = 'read uncommitted';
 
 /**
  * Resolves when all that was committed before the call, by any process and durable or not, survives a power cut. The
@@ -119,124 +105,9 @@ export function isUniqueViolation(error: unknown): boolean {
   );
 }
 
-function sqlite(file: string, log: WriteAheadLog | undefined): Dialect {
-  const database = new SqliteDatabase(file, { timeout: 10_000 });
-  database.pragma('journal_mode = WAL');
-  database.pragma('synchronous = FULL'); // an acknowledged byte must survive a power cut, and so must its row
-  database.pragma('foreign_keys = ON');
-  // SQLite's own knows ASCII only: a search for “übung” would not find “Übung”.
-  database.function('lower', { deterministic: true }, (text: unknown) =>
-    typeof text === 'string' ? text.toLowerCase() : text,
-  );
-  const config = { database: withStatementCache(database), inTransaction: () => database.inTransaction };
-  return new ImmediateSqliteDialect(config, log);
-}
-
 /** Longer than any statement of a running server takes, and shorter than clients and proxies wait for an answer. */
 const ANSWER_MS = 30_000;
 
 function postgres(url: string, { poolSize = 10, answerMs = ANSWER_MS }: Partial<DatabaseOptions>): Dialect {
   return new PostgresDialect({ pool: postgresPool({ url, size: poolSize, answerMs }) });
 }
-
-interface ImmediateSqliteConfig extends SqliteDialectConfig {
-  inTransaction(): boolean;
-}
-
-/**
- * Starts transactions with BEGIN IMMEDIATE. A deferred transaction that reads first and writes later
- * fails with SQLITE_BUSY at once when another process wrote in between; an immediate one waits its turn.
- */
-class ImmediateSqliteDialect extends SqliteDialect {
-  readonly #config: ImmediateSqliteConfig;
-  readonly #log: WriteAheadLog | undefined;
-  constructor(config: ImmediateSqliteConfig, log: WriteAheadLog | undefined) {
-    super(config);
-    this.#config = config;
-    this.#log = log;
-  }
-  override createDriver(): Driver {
-    return new ImmediateSqliteDriver(this.#config, this.#log);
-  }
-  override createAdapter(): DialectAdapter {
-    return new TransactionalSqliteAdapter();
-  }
-}
-
-/**
- * SQLite's DDL is transactional. Saying so makes Kysely run migrations in a transaction, which processes that
- * start together take one after the other: its lock for migrations does nothing on SQLite.
- */
-class TransactionalSqliteAdapter extends SqliteAdapter {
-  override get supportsTransactionalDdl(): boolean {
-    return true;
-  }
-}
-
-const BEGIN = CompiledQuery.raw('begin immediate');
-const RELAX = CompiledQuery.raw('pragma synchronous = normal');
-const RESTORE = CompiledQuery.raw('pragma synchronous = full');
-
-class ImmediateSqliteDriver extends SqliteDriver {
-  readonly #inTransaction: () => boolean;
-  readonly #log: WriteAheadLog | undefined;
-  #relaxed = false;
-  constructor(config: ImmediateSqliteConfig, log: WriteAheadLog | undefined) {
-    super(config);
-    this.#inTransaction = () => config.inTransaction();
-    this.#log = log;
-  }
-  override async destroy(): Promise<void> {
-    await super.destroy();
-    await this.#log?.close();
-  }
-  override async beginTransaction(
-    connection: DatabaseConnection,
-    settings?: TransactionSettings,
-  ): Promise<void> {
-    if (settings?.isolationLevel === FORGETTABLE) {
-      this.#relaxed = true;
-      await connection.executeQuery(RELAX);
-    }
-    try {
-      await connection.executeQuery(BEGIN);
-    } catch (error) {
-      await this.#restore(connection);
-      throw error;
-    }
-  }
-  override async commitTransaction(connection: DatabaseConnection): Promise<void> {
-    await super.commitTransaction(connection);
-    await this.#restore(connection);
-  }
-  override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    // At a full or failing disk SQLite has done it already, and a second one would fail in place of what went wrong.
-    if (this.#inTransaction()) await super.rollbackTransaction(connection);
-    await this.#restore(connection);
-  }
-  /** Single statements outside of a transaction are durable. */
-  async #restore(connection: DatabaseConnection): Promise<void> {
-    if (!this.#relaxed) return;
-    this.#relaxed = false;
-    await connection.executeQuery(RESTORE);
-  }
-}
-
-/** Compiling a statement takes longer than running it. SQLite compiles a kept one again when the schema changed. */
-function withStatementCache(database: SqliteDatabase.Database): SqliteHandle {
-  const kept = new Map<string, SqliteStatement>();
-  return {
-    close: () => void database.close(),
-    prepare(text) {
-      const found = kept.get(text) ?? database.prepare(text);
-      kept.delete(text);
-      kept.set(text, found); // the newest last
-      const oldest = kept.size > KEPT_STATEMENTS ? kept.keys().next().value : undefined;
-      if (oldest !== undefined) kept.delete(oldest);
-      return found;
-    },
-  };
-}
-
-/** More than all statements of the project; lists of values of any length make more. */
-const KEPT_STATEMENTS = 500;
