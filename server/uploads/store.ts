@@ -36,6 +36,16 @@ function declaresAgain(lease: Lease, length: number): boolean {
   return header(exchange, 'upload-length') === String(length);
 }
 
+/** An upload's life is prolonged by so much at least: an index moves with it. */
+const WORTH_PROLONGING_MS = 60_000;
+
+/** What an upload that somebody goes on with is to live until, where that is worth a change. */
+function prolong({ expiresAt: before }: UploadRow, expiresMs: number): Pick<LedgerChanges, 'expiresAt'> {
+  const expiresAt = Date.now() + expiresMs;
+  const worth = Math.min(WORTH_PROLONGING_MS, expiresMs / 100);
+  return before !== null && expiresAt - before < worth ? {} : { expiresAt };
+}
+
 /** Where finished partial uploads wait for their final one. */
 export const PARTIALS = 'partials/';
 
@@ -165,9 +175,9 @@ export abstract class LedgerStore extends DataStore implements Driver {
    * makes the upload live longer; progress is told about once a second.
    */
   async save(lease: Lease, changes: LedgerChanges): Promise<void> {
-    const expiresAt = Date.now() + this.ctx.config.uploads.expiresMs;
     const before = lease.upload.offset;
-    await commit(this.ctx.db, lease, { expiresAt, ...changes }, async (trx, upload) => {
+    const prolonged = prolong(lease.upload, this.ctx.config.uploads.expiresMs);
+    await commit(this.ctx.db, lease, { ...prolonged, ...changes }, async (trx, upload) => {
       if (upload.offset > before && upload.kind === 'single') await this.#hooks.arrive(trx, upload, before);
       if (changes.offset !== undefined && this.#progress.isDue(upload.id))
         await this.#progress.tell(trx, upload);
