@@ -31,6 +31,8 @@ export interface DatabaseOptions {
   poolSize?: number;
   /** Milliseconds that PostgreSQL may take for a statement before its connection is given up. Default 30,000. */
   answerMs?: number;
+  /** Told when PostgreSQL has no more connections, and how many there are to make do with. */
+  onShortage?: (connections: number) => void;
 }
 
 /** Opens (and for SQLite creates) the database. Runs no migration. */
@@ -108,6 +110,9 @@ export function isUniqueViolation(error: unknown): boolean {
 /** Longer than any statement of a running server takes, and shorter than clients and proxies wait for an answer. */
 const ANSWER_MS = 30_000;
 
-function postgres(url: string, { poolSize = 10, answerMs = ANSWER_MS }: Partial<DatabaseOptions>): Dialect {
-  return new PostgresDialect({ pool: postgresPool({ url, size: poolSize, answerMs }) });
+function postgres(
+  url: string,
+  { poolSize = 10, answerMs = ANSWER_MS, onShortage }: Partial<DatabaseOptions>,
+): Dialect {
+  return new PostgresDialect({ pool: postgresPool({ url, size: poolSize, answerMs, onShortage }) });
 }

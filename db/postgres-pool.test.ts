@@ -1,4 +1,5 @@
 /** What networks do to connections to PostgreSQL. */
+import { randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
 import { openTestDatabase, type TestDatabase } from '../test/databases.ts';
 import { startRudeProxy, type RudeProxy } from '../test/services/rude-proxy.ts';
@@ -86,6 +87,52 @@ it('takes as long as it likes where that is asked for', async () => {
   const patient = openDatabase({ url: proxy.url, file: '', poolSize: 1, answerMs: Infinity });
   await sql`select pg_sleep(${(2 * ANSWER_MS) / 1000})`.execute(patient);
   await patient.destroy();
+});
+
+describe('a server without more connections', () => {
+  const LIMIT = 2;
+  let url: string;
+  let role: string;
+  beforeEach(async () => {
+    role = `few_${randomBytes(6).toString('hex')}`;
+    await sql`create role ${sql.id(role)} login connection limit ${sql.lit(LIMIT)}`.execute(database.db);
+    const own = new URL(database.url ?? '');
+    own.username = role;
+    url = String(own);
+  });
+  afterEach(() => sql`drop role ${sql.id(role)}`.execute(database.db));
+
+  const nap = (on: Db): Promise<unknown> => sql`select pg_sleep(0.05)`.execute(on);
+
+  it('is made do with: what it does not give is waited for', async () => {
+    const told: number[] = [];
+    const few = openDatabase({ url, file: '', poolSize: 10, onShortage: (n) => told.push(n) });
+    await Promise.all(Array.from({ length: 20 }, () => nap(few)));
+    await few.destroy();
+    expect(told).toHaveLength(1);
+  });
+
+  it('is waited for by a process that has none, until another has given one back', async () => {
+    const greedy = openDatabase({ url, file: '', poolSize: LIMIT });
+    const holding = Array.from({ length: LIMIT }, () => sql`select pg_sleep(0.7)`.execute(greedy));
+    await busy();
+    const late = openDatabase({ url, file: '', poolSize: 10 });
+    const work = Promise.all(Array.from({ length: 5 }, () => nap(late)));
+    await Promise.all(holding);
+    await greedy.destroy();
+    await work;
+    await late.destroy();
+  });
+
+  it('fails what has waited too long', async () => {
+    const greedy = openDatabase({ url, file: '', poolSize: LIMIT });
+    const holding = Array.from({ length: LIMIT }, () => sql`select pg_sleep(1.5)`.execute(greedy));
+    await busy();
+    const late = openDatabase({ url, file: '', poolSize: 1, answerMs: ANSWER_MS });
+    expect(await outageOf(nap(late))).toContain('too many connections');
+    await Promise.all(holding);
+    await Promise.all([greedy.destroy(), late.destroy()]);
+  });
 });
 
 /** Resolves when PostgreSQL is at the statement that lasts. */

@@ -1,4 +1,5 @@
 /** Connections to PostgreSQL, and what becomes of those that a network or a server lost. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
 import pg from 'pg';
 
@@ -12,14 +13,22 @@ export interface PoolOptions {
    * as it likes.
    */
   answerMs: number;
+  /** Told when the server has no more connections, and how many there are to make do with. */
+  onShortage?: ((connections: number) => void) | undefined;
 }
 
 /** How long to wait for a connection, a new one or one that is free again. */
 const CONNECT_MS = 10_000;
+/** SQLSTATE too_many_connections: the server has no more, or no more for this user. */
+const TOO_MANY_CONNECTIONS = '53300';
+/** How long the pool makes do with what it has then, before it asks for more. */
+const SHORTAGE_MS = 30_000;
+/** Until one that has none tries again. */
+const RETRY_MS = 200;
 const INT8 = 20;
 
 /** What Kysely's driver takes. Connects when it is asked for the first connection. */
-export function postgresPool({ url, size, answerMs }: PoolOptions): PostgresPool {
+export function postgresPool({ url, size, answerMs, onShortage }: PoolOptions): PostgresPool {
   const pool = new pg.Pool({
     connectionString: url,
     max: size,
@@ -31,16 +40,52 @@ export function postgresPool({ url, size, answerMs }: PoolOptions): PostgresPool
   });
   // A connection that dies while idle is replaced by the pool; without a listener it would end the process.
   pool.on('error', () => undefined);
+  const connect = makingDo(pool, { size, waitMs: Math.min(CONNECT_MS, answerMs), onShortage });
   const prepared = new WeakSet<pg.PoolClient>();
   return {
     async connect() {
-      const client = await pool.connect();
+      const client = await connect();
       const loan = new Loan(client, answerMs);
       if (answerMs < Infinity && !prepared.has(client)) await loan.first(leaveNoLocks(answerMs));
       prepared.add(client);
       return loan as unknown as PostgresPoolClient; // of its two ways to query, cursors are not used
     },
     end: () => pool.end(),
+  };
+}
+
+/**
+ * Takes a connection of the pool. Where the server has no more of them, waits until one is free that is there, here or in
+ * another process, as long as in a pool that is used up: many processes whose pools together are too large for a server are slow,
+ * but work.
+ */
+function makingDo(
+  pool: pg.Pool,
+  { size, waitMs, onShortage }: Pick<PoolOptions, 'size' | 'onShortage'> & { waitMs: number },
+): () => Promise<pg.PoolClient> {
+  let connected = 0; // the pool counts those as well that it is still trying to connect
+  pool.on('connect', () => connected++).on('remove', () => connected--);
+  let short = false;
+  const shrink = (): void => {
+    pool.options.max = Math.max(1, connected);
+    if (short) return;
+    short = true;
+    setTimeout(() => {
+      short = false;
+      pool.options.max = size;
+    }, SHORTAGE_MS).unref();
+    onShortage?.(connected);
+  };
+  return async () => {
+    for (const deadline = Date.now() + waitMs; ;) {
+      try {
+        return await pool.connect();
+      } catch (error) {
+        if ((error as pg.DatabaseError).code !== TOO_MANY_CONNECTIONS || Date.now() >= deadline) throw error;
+        shrink();
+        if (connected === 0) await sleep(RETRY_MS);
+      }
+    }
   };
 }
 

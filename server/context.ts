@@ -23,7 +23,12 @@ export interface Context {
 /** Opens database (migrated) and storage, waiting for both. Throws when one of them can't be used, with the reason. */
 export async function createContext(config: Config, telemetry: Telemetry): Promise<Context> {
   await openDataDir(config.dataDir);
-  const db = openDatabase(config.database);
+  const onShortage = (connections: number): void =>
+    telemetry.logger.warn(
+      { connections },
+      'PostgreSQL gives no more connections: lower DATABASE_POOL, or raise max_connections',
+    );
+  const db = openDatabase({ ...config.database, onShortage });
   const storage = openStorage(config);
   try {
     const waiting = { logger: telemetry.logger, patienceMs: config.startPatienceMs };
