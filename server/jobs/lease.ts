@@ -5,6 +5,7 @@ import type { JobRow } from '../../db/schema.ts';
 import { statement } from '../../db/statement.ts';
 import { transact } from '../../db/transaction.ts';
 import { emit } from '../events/events.ts';
+import { isDead } from '../holder.ts';
 import { backoffMs } from './backoff.ts';
 import type { ClaimedJob, JobFailure, JobProgress, Postponement } from './job.ts';
 import {
@@ -144,18 +145,19 @@ const LOST_WORKER: JobFailure = {
 };
 
 /**
- * Takes jobs from workers that stopped renewing their lease: back into the queue at once, or failed with
- * `worker_lost` when no attempt is left, so that a job that kills its worker ends. Returns how many.
+ * Takes jobs from workers that stopped renewing their lease, or whose process is dead: back into the queue at once, or failed
+ * with `worker_lost` when no attempt is left, so that a job that kills its worker ends. Returns how many.
  */
 export async function requeueLapsed(db: Db, onFailed: OnFailed): Promise<number> {
   const now = Date.now();
-  const lapsed = await db
+  const running = await db
     .selectFrom('job')
     .selectAll()
     .where('status', '=', sql.lit('running'))
-    .where('leaseUntil', '<', now)
     .orderBy('leaseUntil')
     .execute();
+  const isLapsed = ({ leaseUntil }: JobRow): boolean => (leaseUntil ?? 0) < now;
+  const lapsed = running.filter((row) => isLapsed(row) || isDead(row.worker ?? ''));
   let count = 0;
   const errors: unknown[] = [];
   for (const row of lapsed)
@@ -169,7 +171,12 @@ export async function requeueLapsed(db: Db, onFailed: OnFailed): Promise<number>
 
 async function takeBack(trx: Trx, lapsed: JobRow, now: number, onFailed: OnFailed): Promise<boolean> {
   const job = toClaimed(lapsed);
-  const row = await handBack(trx, job, (eb) => eb('leaseUntil', '<', now)); // it may have been renewed meanwhile
+  // It may have been renewed meanwhile; not by the dead.
+  const row = await handBack(
+    trx,
+    job,
+    isDead(lapsed.worker ?? '') ? undefined : (eb) => eb('leaseUntil', '<', now),
+  );
   if (!row) return false;
   const reason = {
     errorCode: LOST_WORKER.code,

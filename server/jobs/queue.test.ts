@@ -1,6 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import type { Db, Trx } from '../../db/dialect.ts';
 import { onCommit, transact } from '../../db/transaction.ts';
 import { DIALECTS, openTestDatabase, type TestDatabase } from '../../test/databases.ts';
+import { createHolderNames } from '../holder.ts';
 import type { ClaimedJob, JobFailure, NewJob } from './job.ts';
 import * as queue from './queue.ts';
 
@@ -280,6 +282,32 @@ describe.each(DIALECTS)('the queue on %s', (dialect) => {
     expect(await row('a')).toMatchObject({ status: 'failed', attempts: 3, errorCode: 'worker_lost' });
     expect(died).toMatchObject([['a', { code: 'worker_lost' }]]);
     expect(await claim()).toBeUndefined();
+  });
+
+  it('takes the job of a process that is dead at once, and of no other', async () => {
+    const [ours, ended] = [createHolderNames(), createHolderNames()];
+    const gone = execFileSync(process.execPath, ['-p', 'process.pid'], { encoding: 'utf8' }).trim();
+    const named = (name: string, part: number, text: string): string =>
+      name
+        .split(':')
+        .map((own, n) => (n === part ? text : own))
+        .join(':');
+    const workers = {
+      living: ours.next(),
+      stopped: ended.next(),
+      killed: named(ours.next(), 1, gone),
+      elsewhere: named(named(ours.next(), 1, gone), 2, 'another machine'),
+      nobody: 'w1',
+    };
+    for (const [key, worker] of Object.entries(workers)) {
+      await add({ key });
+      await queue.claim(db, { worker, tasks: ['encode'], leaseMs: LEASE_MS });
+    }
+    ended.retire();
+    expect(await requeue()).toBe(2);
+    for (const key of ['stopped', 'killed'])
+      expect(await row(key)).toMatchObject({ status: 'queued', errorCode: 'worker_lost' });
+    for (const key of ['living', 'elsewhere', 'nobody']) expect((await row(key)).status).toBe('running');
   });
 
   it('leaves a job whose lease is renewed in the last moment', async () => {

@@ -1,10 +1,9 @@
 /** Claims jobs and runs them, some at a time. */
-import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onCommit } from '../../db/transaction.ts';
 import { createBell } from '../events/bell.ts';
 import { hasNews } from '../events/events.ts';
-import { newId } from '../ids.ts';
+import { createHolderNames } from '../holder.ts';
 import { startAttempt, type Attempt, type AttemptOptions } from './attempt.ts';
 import { claim, isDue, promote, release, requeueLapsed, stopsOf } from './queue.ts';
 
@@ -29,8 +28,9 @@ export interface Worker {
 /** Starts claiming at once. An error of the database never ends it: it is logged, and tried again. */
 export function startWorker(options: WorkerOptions): Worker {
   const { db, logger, concurrency, leaseMs } = options;
+  const names = createHolderNames();
   const offer = {
-    worker: `${hostname()}:${process.pid}:${newId().slice(-4)}`,
+    worker: names.next(),
     tasks: Object.keys(options.tasks),
     leaseMs,
   };
@@ -109,6 +109,7 @@ export function startWorker(options: WorkerOptions): Worker {
       bell.ring();
       await Promise.race([drain(), sleep(graceMs, undefined, { ref: false })]);
       for (const { job } of running) await release(db, job);
+      names.retire();
     },
   };
 }

@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import { openDatabase, type Db } from '../../db/dialect.ts';
 import { transact } from '../../db/transaction.ts';
 import { newId } from '../../server/ids.ts';
-import { createHolderNames } from '../../server/uploads/ledger/holder.ts';
+import { createHolderNames } from '../../server/holder.ts';
 import { Leases, type LeaseOptions } from '../../server/uploads/ledger/leases.ts';
 import { commit, insertUpload, LeaseLostError } from '../../server/uploads/ledger/ledger.ts';
 import { DIALECTS, openTestDatabase, type TestDatabase } from '../databases.ts';

@@ -5,7 +5,7 @@ import type { UploadLockTable, UploadRow } from '../../../db/schema.ts';
 import { among, statement } from '../../../db/statement.ts';
 import { transact } from '../../../db/transaction.ts';
 import { notFound } from '../../errors.ts';
-import type { Holder } from './holder.ts';
+import type { Holder } from '../../holder.ts';
 
 export interface Taken {
   /** Under its new epoch. */

@@ -7,7 +7,7 @@ import type { Db } from '../../../db/dialect.ts';
 import type { UploadRow } from '../../../db/schema.ts';
 import { AppError } from '../../errors.ts';
 import type { Logger } from '../../telemetry.ts';
-import { createHolderNames, isDead, type Holder } from './holder.ts';
+import { createHolderNames, isDead, type Holder } from '../../holder.ts';
 import { deleteLease, renewLeases, takeLease, wantedLeases, type Taken } from './lease-rows.ts';
 import { LeaseLostError, type Hold } from './ledger.ts';
 

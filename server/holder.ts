@@ -1,9 +1,9 @@
 /** Names of lease holders, and the one thing worth knowing about a foreign one: whether its process is dead for sure. */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 
-/** `machine/pid/instance/number`. */
+/** `host:pid:place:instance:number`, of which people read the beginning. */
 export type Holder = string;
 
 export interface HolderNames {
@@ -17,10 +17,10 @@ export interface HolderNames {
 /** Instances of this process that are in use (tests run several). */
 const living = new Set<string>();
 
-/** Names for the leases of one engine. */
+/** Names for the leases of one engine, or of one worker. */
 export function createHolderNames(): HolderNames {
-  const instance = randomUUID();
-  const prefix = `${machine()}/${process.pid}/${instance}/`;
+  const instance = randomBytes(8).toString('hex');
+  const prefix = `${hostname()}:${process.pid}:${place()}:${instance}:`;
   let count = 0;
   living.add(instance);
   return {
@@ -35,8 +35,8 @@ export function createHolderNames(): HolderNames {
  * lapse. False when it lives or nothing is known (another machine, a container of its own).
  */
 export function isDead(holder: Holder): boolean {
-  const [where, pid, instance] = holder.split('/');
-  if (where !== machine() || !instance) return false;
+  const [, pid, where, instance] = holder.split(':');
+  if (where !== place() || !instance) return false;
   if (Number(pid) === process.pid) return !living.has(instance);
   try {
     process.kill(Number(pid), 0);
@@ -49,14 +49,14 @@ export function isDead(holder: Holder): boolean {
 let known: string | undefined;
 
 /** Where process ids mean the same as here: one boot of one machine and, on Linux, one pid namespace. */
-function machine(): string {
-  return (known ??= findMachine());
+function place(): string {
+  return (known ??= createHash('sha256').update(findPlace()).digest('hex').slice(0, 16));
 }
 
-function findMachine(): string {
+function findPlace(): string {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-    return `${boot}:${readlinkSync('/proc/self/ns/pid').replace(/\D/g, '')}`;
+    return `${boot} ${readlinkSync('/proc/self/ns/pid')}`;
   } catch {
     return hostname(); // no Linux: no containers that share a host name but not their processes
   }
