@@ -111,11 +111,19 @@ describe('viewOf', () => {
   });
 
   it('says why it failed and offers to try again', () => {
-    const error = { code: 'not_media', message: 'This is not a video or sound file.' };
+    const error = { code: 'encode_failed', message: 'FFmpeg failed.' };
     expect(viewOf({ media: media({ status: 'failed', error }), jobs: [] })).toMatchObject({
       error: error.message,
       actions: ['retry', 'delete'],
       bar: null,
+    });
+  });
+
+  it('offers no other try at what is no video or sound', () => {
+    const error = { code: 'not_media', message: 'This is not a video or sound file.' };
+    expect(viewOf({ media: media({ status: 'failed', error }), jobs: [] })).toMatchObject({
+      error: error.message,
+      actions: ['delete'],
     });
   });
 

@@ -63,12 +63,19 @@ export function viewOf({ media, local, jobs }: RowState): RowView {
         tone: 'bad',
         detail: '',
         error: media.error?.message ?? 'It failed, and nobody said why.',
-        actions: ['retry', 'delete'],
+        actions: [...(mayBeRetried(media) ? (['retry'] as const) : []), 'delete'],
       };
     case 'cancelled':
       return { ...base, label: 'Cancelled', tone: 'quiet', detail: '', actions: ['delete'] };
   }
 }
+
+/** Failures of the file itself: it is of no kind that can be taken, and will be the same the next time. */
+const OF_THE_FILE = ['empty_file', 'not_media', 'no_streams', 'unsupported_format'];
+
+/** Whether another attempt at a failed media may end otherwise. */
+export const mayBeRetried = ({ error }: Pick<Media, 'error'>): boolean =>
+  !OF_THE_FILE.includes(error?.code ?? '');
 
 function localView(local: LocalUpload): RowView {
   const done = local.size ? (local.sent / local.size) * 100 : 0;

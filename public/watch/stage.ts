@@ -5,7 +5,7 @@ import { actionButton } from '../ui/button.ts';
 import { h, type Child } from '../ui/dom.ts';
 import { icon } from '../ui/icons.ts';
 import { badge } from '../ui/status.ts';
-import { viewOf } from '../upload/view.ts';
+import { mayBeRetried, viewOf } from '../upload/view.ts';
 
 /** The stage of a media that can't be played (yet). */
 export function stage(media: Media, jobs: Job[], mayChange: boolean): HTMLElement {
@@ -34,7 +34,7 @@ function failed(media: Media, mayChange: boolean): HTMLElement {
     h('p', { class: 'stage-title' }, 'This could not be made playable'),
     h('p', { role: 'alert' }, media.error?.message ?? 'Nobody said why.'),
     media.error && h('p', {}, h('code', {}, media.error.code)),
-    mayChange && again,
+    mayChange && mayBeRetried(media) && again,
   );
 }
 
