@@ -14,13 +14,16 @@ export interface HolderNames {
   retire(): void;
 }
 
+/** What the names of all holders of this host begin with: of no others it can be seen that they are dead. */
+export const OF_THIS_HOST = `${hostname()}:`;
+
 /** Instances of this process that are in use (tests run several). */
 const living = new Set<string>();
 
 /** Names for the leases of one engine, or of one worker. */
 export function createHolderNames(): HolderNames {
   const instance = randomBytes(8).toString('hex');
-  const prefix = `${hostname()}:${process.pid}:${place()}:${instance}:`;
+  const prefix = `${OF_THIS_HOST}${process.pid}:${place()}:${instance}:`;
   let count = 0;
   living.add(instance);
   return {

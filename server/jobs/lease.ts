@@ -5,7 +5,7 @@ import type { JobRow } from '../../db/schema.ts';
 import { statement } from '../../db/statement.ts';
 import { transact } from '../../db/transaction.ts';
 import { emit } from '../events/events.ts';
-import { isDead } from '../holder.ts';
+import { isDead, OF_THIS_HOST } from '../holder.ts';
 import { backoffMs } from './backoff.ts';
 import type { ClaimedJob, JobFailure, JobProgress, Postponement } from './job.ts';
 import {
@@ -150,17 +150,17 @@ const LOST_WORKER: JobFailure = {
  */
 export async function requeueLapsed(db: Db, onFailed: OnFailed): Promise<number> {
   const now = Date.now();
-  const running = await db
+  const doubtful = await db
     .selectFrom('job')
     .selectAll()
     .where('status', '=', sql.lit('running'))
+    .where((eb) => eb.or([eb('leaseUntil', '<', now), eb('worker', 'like', `${OF_THIS_HOST}%`)]))
     .orderBy('leaseUntil')
     .execute();
-  const isLapsed = ({ leaseUntil }: JobRow): boolean => (leaseUntil ?? 0) < now;
-  const lapsed = running.filter((row) => isLapsed(row) || isDead(row.worker ?? ''));
+  const lost = doubtful.filter(({ leaseUntil, worker }) => (leaseUntil ?? 0) < now || isDead(worker ?? ''));
   let count = 0;
   const errors: unknown[] = [];
-  for (const row of lapsed)
+  for (const row of lost)
     await transact(db, (trx) => takeBack(trx, row, now, onFailed)).then(
       (taken) => (count += Number(taken)),
       (error) => errors.push(error), // one bad job must not keep the others
@@ -169,13 +169,13 @@ export async function requeueLapsed(db: Db, onFailed: OnFailed): Promise<number>
   return count;
 }
 
-async function takeBack(trx: Trx, lapsed: JobRow, now: number, onFailed: OnFailed): Promise<boolean> {
-  const job = toClaimed(lapsed);
+async function takeBack(trx: Trx, lost: JobRow, now: number, onFailed: OnFailed): Promise<boolean> {
+  const job = toClaimed(lost);
   // It may have been renewed meanwhile; not by the dead.
   const row = await handBack(
     trx,
     job,
-    isDead(lapsed.worker ?? '') ? undefined : (eb) => eb('leaseUntil', '<', now),
+    isDead(lost.worker ?? '') ? undefined : (eb) => eb('leaseUntil', '<', now),
   );
   if (!row) return false;
   const reason = {
