@@ -1,4 +1,4 @@
-/** Long sources whose lowest rung comes first: parts of the ladder are made beside it, and joined after it. */
+/** Long sources whose lowest rung comes first: parts of the ladder are made beside it where cores are left, and joined after it. */
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hlsOutputs } from '../../server/media/growing.ts';
@@ -42,34 +42,57 @@ function holdFirst(): { go: () => void; held: Promise<void> } {
   return { held, go: () => (Object.assign(storage, { put, putFile }), go()) };
 }
 
-it('a ladder is begun while the lowest rung grows, and is whole after it', async () => {
-  const id = await bench.upload(file);
-  const tasks = async (): Promise<string[]> => (await bench.jobs(id)).map(({ task }) => task);
-  const states = async (): Promise<Record<string, string>> =>
-    Object.fromEntries(
-      (await hlsOutputs(bench.ctx.db, id, { opening: true })).map(({ kind, details }) => [
-        kind,
-        details.state,
-      ]),
-    );
-  await bench.drain('probe');
-  expect(await tasks()).not.toContain('ladder');
-  const first = holdFirst();
-  const ended = bench.drain('first');
-  await first.held;
-  await bench.drain('ladder', 'chunk');
-  expect(await states()).toEqual({ first: 'growing', ladder: 'opening' });
-  expect((await bench.media(id)).status).toBe('playable');
-  // One beside the head on a machine of two cores, several on larger ones.
-  expect(await tasks()).toContain('chunk');
-  expect(await tasks()).not.toContain('join');
+async function tasksOf(id: string): Promise<string[]> {
+  return (await bench.jobs(id)).map(({ task }) => task);
+}
 
-  first.go();
-  await ended;
-  expect(await states()).toEqual({ first: 'complete', ladder: 'opening' });
+async function statesOf(id: string): Promise<Record<string, string>> {
+  const outputs = await hlsOutputs(bench.ctx.db, id, { opening: true });
+  return Object.fromEntries(outputs.map(({ kind, details }) => [kind, details.state]));
+}
+
+/** Encodes what is left; the rungs are those of both outputs. */
+async function expectWholeStream(id: string): Promise<void> {
   await bench.drain();
   expect((await bench.media(id)).status).toBe('ready');
   const { root, details } = await bench.stream(id);
   expect(details.variants.map(({ name }) => name)).toEqual(['v540', 'v240']);
   expect((await checkHls(root)).broken).toEqual([]);
+}
+
+it('a ladder is begun while the lowest rung grows, and is whole after it', async () => {
+  bench.ctx.config.encoding.processors = 4;
+  const id = await bench.upload(file);
+  await bench.drain('probe');
+  expect(await tasksOf(id)).not.toContain('ladder');
+  const first = holdFirst();
+  const ended = bench.drain('first');
+  await first.held;
+  await bench.drain('ladder', 'chunk');
+  expect(await statesOf(id)).toEqual({ first: 'growing', ladder: 'opening' });
+  expect((await bench.media(id)).status).toBe('playable');
+  expect((await tasksOf(id)).filter((task) => task === 'chunk').length).toBeGreaterThan(1);
+  expect(await tasksOf(id)).not.toContain('join');
+
+  first.go();
+  await ended;
+  expect(await statesOf(id)).toEqual({ first: 'complete', ladder: 'opening' });
+  await expectWholeStream(id);
+});
+
+it('where the lowest rung has all cores, the ladder waits for its end, and is made in one piece', async () => {
+  bench.ctx.config.encoding.processors = 2;
+  const id = await bench.upload(file);
+  await bench.drain('probe');
+  const first = holdFirst();
+  const ended = bench.drain('first');
+  await first.held;
+  await bench.drain('ladder', 'chunk');
+  expect(await statesOf(id)).toEqual({ first: 'growing' });
+  expect(await tasksOf(id)).not.toContain('ladder');
+
+  first.go();
+  await ended;
+  await expectWholeStream(id);
+  expect(await tasksOf(id)).not.toContain('chunk');
 });

@@ -85,9 +85,6 @@ export function stretches(
   return starts.map((start, n) => ({ start, end: starts[n + 1] }));
 }
 
-/** The head, and all the rest by one encoder. */
-export const inTwo = (): Stretch[] => [{ start: 0, end: HEAD_SECONDS }, { start: HEAD_SECONDS }];
-
 /** Where a stretch from `at` may end, about `length` seconds later: where a segment begins, but not the very next one. */
 function endsOf(at: number, length: number): number[] {
   const next = Math.ceil(at / SEGMENT_SECONDS) + 1;

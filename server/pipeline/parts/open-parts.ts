@@ -11,12 +11,14 @@ import { ToolError } from '../ffmpeg/spawn.ts';
 import { keyFramesBefore } from '../source/key-frames.ts';
 import { frameRate } from '../encode/ladder.ts';
 import { addParts, addToOpened, isCut, nameOf, partsOf, seekOf } from './parts.ts';
-import type { Company, PartPayload } from './parts.ts';
+import type { PartPayload } from './parts.ts';
 import type { StepContext } from '../step.ts';
 import { growingPicture, growingSound } from '../output/stream.ts';
 
-export interface PartsJob extends Pick<Wanted, 'rungs' | 'audio' | 'codec'>, Company {
+export interface PartsJob extends Pick<Wanted, 'rungs' | 'audio' | 'codec'> {
   kind: HlsKind;
+  /** Viewers wait for it. */
+  watched?: boolean;
   /** Of the jobs of all parts. */
   priority: number;
 }

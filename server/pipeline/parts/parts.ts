@@ -16,7 +16,7 @@ import type { HlsOutput, NewSegment } from '../../media/growing.ts';
 import { isBetter, type HlsKind } from '../../media/output.ts';
 import type { Source, SourceVideo } from '../../media/source.ts';
 import { frameRate } from '../encode/ladder.ts';
-import { chunkOf, inTwo, seekTime, stretches, type Stretch } from './chunks.ts';
+import { chunkOf, seekTime, stretches, type Stretch } from './chunks.ts';
 
 /**
  * The task of the parts of a kind, or of their end. What is made in the background has its own, `hevc-chunk` for one, so that
@@ -45,23 +45,15 @@ const FEW = 2;
 /** Somebody may be watching what grows: more segments in one piece come sooner than the first of many pieces. */
 const SHORTEST_WATCHED = 120;
 
-/** Who else has an eye on an output that might be cut. */
-export interface Company {
-  /** Viewers wait for it. */
-  watched?: boolean;
-  /** Another step encodes at the same time. */
-  beside?: boolean;
-}
-
-/** Whether a source is cut into parts: it is long enough, and can be cut without a seam. */
+/** Whether a source is cut into parts: it is long enough, and can be cut without a seam. `watched`: viewers wait for it. */
 export function isCut(
   { video, container }: Source,
   { longestChunk, processors }: Settings,
-  { watched = false, beside = false }: Company = {},
+  { watched = false } = {},
 ): boolean {
   // Uneven pictures may stand for longer than a chunk's run-up: it would begin with a later one.
   if (!video || video.variableFrameRate || !longestChunk || !SEEKABLE.test(container)) return false;
-  const few = processors <= FEW && !beside ? SHORTEST_FOR_FEW : SHORTEST;
+  const few = processors <= FEW ? SHORTEST_FOR_FEW : SHORTEST;
   return video.end >= Math.min(2 * longestChunk, watched ? SHORTEST_WATCHED : few);
 }
 
@@ -71,10 +63,9 @@ export function isCut(
  */
 export async function partsOf(
   video: SourceVideo,
-  { longestChunk, concurrency, threads, processors }: Settings,
+  { longestChunk, concurrency, threads }: Settings,
   findKeyFrames: () => Promise<readonly number[] | undefined>,
 ): Promise<Stretch[]> {
-  if (processors <= FEW && video.end < Math.min(2 * longestChunk, SHORTEST_FOR_FEW)) return inTwo();
   // Other workers may be free, even where this one does one thing at a time.
   const cutting = { longest: longestChunk, atOnce: Math.max(2, concurrency), threads };
   const keyFrames = await findKeyFrames();

@@ -30,7 +30,7 @@ export const ladderStep: Step = {
     const wanted = { rungs: missingRungs(built, source, ctx.encoding), audio: !built };
     const watched = !outputs.length && ctx.encoding.playSoon;
     const beside = built !== undefined && built.details.state !== 'complete';
-    const job = { kind: 'ladder' as const, priority: ladderStep.priority, watched, beside };
+    const job = { kind: 'ladder' as const, priority: ladderStep.priority, watched };
     const opened = await inParts(ctx, { ...job, ...wanted });
     if (opened) return opened;
     if (beside) throw afterFirst();
@@ -42,9 +42,12 @@ export const ladderStep: Step = {
   },
 };
 
-/** Viewers have what `first` has made so far; parts of the ladder take what processors it leaves, and wait for it at their end. */
+/**
+ * Viewers have what `first` has made so far; parts of the ladder take what processors it leaves, and wait for it at their end.
+ * Where it leaves none, both together would last longer than one after the other: then it is not cut, and not begun.
+ */
 const besideFirst = ({ source, begun, encoding: settings }: MediaState): boolean =>
-  source !== undefined && begun.has('first') && isCut(source, settings, { beside: true });
+  source !== undefined && begun.has('first') && isCut(source, settings);
 
 /** In one piece it would be complete, and shown, without the sounds that `first` has. */
 const afterFirst = (): JobPostponed =>
