@@ -2,7 +2,7 @@
 
 /** Files that everything may import and that import nothing of server/ but each other. */
 const BASE = [
-  'server/(errors|ids|holder|telemetry|config|encoding-config|stream-config|upload-config|settings)\\.ts',
+  'server/(errors|ids|holder|processors|telemetry|config|encoding-config|stream-config|upload-config|settings)\\.ts',
 ];
 const TESTS = '(\\.test\\.ts$|/testing/|^test/|^bench/)';
 

@@ -3,9 +3,9 @@
  * The groups are those of .env.example, which a test holds to this file.
  */
 import { resolve } from 'node:path';
-import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { CODECS, encodingConfig } from './encoding-config.ts';
+import { processors } from './processors.ts';
 import {
   address,
   duration,
@@ -92,7 +92,7 @@ export const ENVIRONMENT = {
   UPLOADS_PER_OWNER: integer(1000, 0, 1_000_000),
 
   // Encoding
-  WORKER_CONCURRENCY: integer(Math.min(64, availableParallelism()), 1, 64),
+  WORKER_CONCURRENCY: integer(Math.min(64, processors().count), 1, 64),
   SCRATCH_DIR: optional,
   FFMPEG_PATH: text.default('ffmpeg'),
   FFPROBE_PATH: text.default('ffprobe'),

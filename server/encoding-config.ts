@@ -1,7 +1,8 @@
 /** The settings of the pipeline: sizes in bytes, times in milliseconds unless it is said otherwise. */
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import type { Env } from './config.ts';
+import { processors } from './processors.ts';
 
 /** What pictures are encoded in. Every player has the first. */
 export const CODECS = ['h264', 'hevc', 'av1'] as const;
@@ -9,6 +10,7 @@ export type Codec = (typeof CODECS)[number];
 
 /** `dataDir`: where scratch folders are unless SCRATCH_DIR or S3 says otherwise. */
 export const encodingConfig = (env: Env, dataDir: string) => ({
+  ...threadsConfig(env),
   concurrency: env.WORKER_CONCURRENCY,
   scratchDir: resolve(
     env.SCRATCH_DIR ??
@@ -26,12 +28,6 @@ export const encodingConfig = (env: Env, dataDir: string) => ({
   playSoon: env.PLAY_SOON,
   /** Seconds; 0: nothing is cut into chunks. */
   longestChunk: env.CHUNK_SECONDS,
-  /** Of an FFmpeg process; 0: one for each core. */
-  threads: env.FFMPEG_THREADS,
-  /** Of one that encodes a chunk, at least: as many of them run at once as there are jobs. */
-  chunkThreads:
-    env.FFMPEG_THREADS || Math.max(1, Math.floor(availableParallelism() / env.WORKER_CONCURRENCY)),
-  processors: availableParallelism(),
   wanted: {
     storyboard: env.STORYBOARD,
     waveform: env.WAVEFORM,
@@ -53,3 +49,25 @@ export const encodingConfig = (env: Env, dataDir: string) => ({
   scratchFloor: env.SCRATCH_FLOOR,
   memoryFloor: env.MEMORY_FLOOR,
 });
+
+/**
+ * Threads of one FFmpeg, unless it is told: each keeps pictures of its own (x264's ladder from 1080p takes 0.5 GB with 2 of
+ * them, 1.1 with 16 and 4 with 64), and many gain little. Larger machines do more jobs at once.
+ */
+export const MOST_THREADS = 16;
+
+function threadsConfig({ FFMPEG_THREADS: wanted, WORKER_CONCURRENCY: atOnce }: Env) {
+  const { count, isLimited } = processors();
+  const most = Math.min(count, MOST_THREADS);
+  return {
+    processors: count,
+    /** Of an FFmpeg that encodes a whole; 0: one for each core, as it counts them. */
+    threads: wanted || (isLimited || count > MOST_THREADS ? most : 0),
+    /** The same, or what FFmpeg will count. */
+    mostThreads: wanted || most,
+    /** Of one that encodes a chunk; 0: as many as it takes. */
+    partThreads: wanted,
+    /** Of that, at least: as many of them run at once as there are jobs. */
+    chunkThreads: wanted || Math.max(1, Math.min(most, Math.floor(count / atOnce))),
+  };
+}

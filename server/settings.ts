@@ -2,8 +2,8 @@
 import bytes from 'bytes';
 import ms from 'ms';
 import { isIP } from 'node:net';
-import { availableParallelism } from 'node:os';
 import { z } from 'zod';
+import { processors } from './processors.ts';
 
 export const text = z.string().trim().min(1);
 export const optional = text.optional();
@@ -46,7 +46,7 @@ export const integer = (fallback: number, min: number, max: number) =>
     .default(fallback);
 /** `auto`: one for each core. */
 export const processes = z.union(
-  [z.literal('auto').transform(() => availableParallelism()), z.coerce.number().int().min(1).max(64)],
+  [z.literal('auto').transform(() => processors().count), z.coerce.number().int().min(1).max(64)],
   { error: 'must be auto or a number from 1 to 64' },
 );
 /** A duration such as `30s`, `24h` or `7 days`; a plain number is seconds. Becomes milliseconds. */

@@ -82,7 +82,7 @@ function encodedVariant(
   return {
     ...{ kind: rungs.length > 1 ? 'first' : 'ladder', plan },
     stage: `Encoding ${describeRungs(lowest, plan.audio.length)} as it arrives`,
-    memory: encoding(promised, lowest, plan.audio.length).memory,
+    memory: encoding(promised, lowest, plan.audio.length, { threads: settings.mostThreads }).memory,
     most: { frames: Math.ceil(longest * (plan.video[0]?.frameRate ?? 0)), seconds: longest + TIME_OFFSET },
     compare(probed) {
       refuseOther(planOf(endless(promised)), planOf(endless(probed)));

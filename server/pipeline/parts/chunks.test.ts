@@ -85,21 +85,27 @@ describe('stretches', () => {
 
 describe('threads of a chunk', () => {
   const short = { length: 6, left: 600 };
-  const threads = (processors: number, settings = { threads: 0, chunkThreads: 1 }, share = short): number[] =>
-    [20, 4, 3, 2, 1].map((jobs) => threadsOf(jobs, { processors, ...settings }, share));
+  const threads = (
+    processors: number,
+    settings = { partThreads: 0, chunkThreads: 1 },
+    share = short,
+  ): number[] => [20, 4, 3, 2, 1].map((jobs) => threadsOf(jobs, { processors, ...settings }, share));
 
   it('are more for the last ones, unless there is a setting', () => {
     expect(threads(2)).toEqual([1, 1, 1, 2, 2]);
     expect(threads(8)).toEqual([1, 4, 5, 8, 8]);
-    expect(threads(8, { threads: 0, chunkThreads: 4 })).toEqual([4, 4, 5, 8, 8]);
-    expect(threads(8, { threads: 3, chunkThreads: 3 })).toEqual([3, 3, 3, 3, 3]);
+    expect(threads(64)).toEqual([6, 16, 16, 16, 16]);
+    expect(threads(8, { partThreads: 0, chunkThreads: 4 })).toEqual([4, 4, 5, 8, 8]);
+    expect(threads(8, { partThreads: 3, chunkThreads: 3 })).toEqual([3, 3, 3, 3, 3]);
   });
 
   it('are its share of what is left, unless many others wait', () => {
     expect(threads(2, undefined, { length: 16, left: 28 })).toEqual([1, 2, 2, 2, 2]);
     expect(threads(2, undefined, { length: 10, left: 28 })).toEqual([1, 1, 1, 2, 2]);
     expect(threads(8, undefined, { length: 18, left: 24 })).toEqual([6, 6, 6, 8, 8]);
-    expect(threads(8, { threads: 1, chunkThreads: 1 }, { length: 18, left: 24 })).toEqual([1, 1, 1, 1, 1]);
+    expect(threads(8, { partThreads: 1, chunkThreads: 1 }, { length: 18, left: 24 })).toEqual([
+      1, 1, 1, 1, 1,
+    ]);
   });
 });
 

@@ -6,6 +6,7 @@
  * and gives frames the time stamps that they have in the whole: frames, key frames, segments and initialization
  * segments then come out as if one process had encoded everything. Pure.
  */
+import { MOST_THREADS } from '../../encoding-config.ts';
 import { SEGMENT_SECONDS } from '../../hls/media-playlist.ts';
 import { segmentAt } from '../encode/cuts.ts';
 import type { FrameRate } from '../encode/ladder.ts';
@@ -116,13 +117,13 @@ export interface Share {
  */
 export function threadsOf(
   jobs: number,
-  { threads, chunkThreads, processors }: { threads: number; chunkThreads: number; processors: number },
+  { partThreads, chunkThreads, processors }: Record<'partThreads' | 'chunkThreads' | 'processors', number>,
   { length, left }: Share,
 ): number {
-  if (threads) return threads;
+  if (partThreads) return partThreads;
   const even = Math.round((2 * processors) / jobs);
   const share = jobs >= MANY_JOBS * processors ? 0 : Math.ceil((processors * length) / left - TOLERANCE);
-  return Math.min(processors, Math.max(chunkThreads, even, share));
+  return Math.min(processors, MOST_THREADS, Math.max(chunkThreads, even, share));
 }
 
 /** The frames of a stretch. */

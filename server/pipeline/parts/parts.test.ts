@@ -6,7 +6,7 @@ const source = (end: number): Source => ({
   video: { end, frameRate: 25, variableFrameRate: false } as SourceVideo,
 });
 const settings = (processors: number, longestChunk = 60) => ({
-  ...{ processors, longestChunk, concurrency: 2, threads: 0 },
+  ...{ processors, longestChunk, concurrency: 2, partThreads: 0 },
 });
 const LENGTHS = [10, 29, 30, 60, 119, 120, 600];
 

@@ -32,7 +32,7 @@ export interface PartPayload {
   stretch?: Stretch;
 }
 
-type Settings = Pick<Config['encoding'], 'longestChunk' | 'concurrency' | 'threads' | 'processors'>;
+type Settings = Pick<Config['encoding'], 'longestChunk' | 'concurrency' | 'partThreads' | 'processors'>;
 
 /** Containers with an index: seeking finds the frame that is meant. */
 const SEEKABLE = /^(mov|matroska)/;
@@ -63,11 +63,11 @@ export function isCut(
  */
 export async function partsOf(
   video: SourceVideo,
-  { longestChunk, concurrency, threads }: Settings,
+  { longestChunk, concurrency, partThreads }: Settings,
   findKeyFrames: () => Promise<readonly number[] | undefined>,
 ): Promise<Stretch[]> {
   // Other workers may be free, even where this one does one thing at a time.
-  const cutting = { longest: longestChunk, atOnce: Math.max(2, concurrency), threads };
+  const cutting = { longest: longestChunk, atOnce: Math.max(2, concurrency), threads: partThreads };
   const keyFrames = await findKeyFrames();
   if (!keyFrames) return stretches(video.end, cutting);
   return stretches(video.end, {

@@ -1,4 +1,5 @@
 /** The ladder once more in HEVC and AV1, for players that have them: the same quality in fewer bits. */
+import type { Config } from '../../config.ts';
 import { encodeStream } from '../output/encode-stream.ts';
 import { refuse } from '../failures.ts';
 import { encoding } from '../footprint.ts';
@@ -19,7 +20,8 @@ const betterRungs = (codec: BetterCodec, source: Source, heights: readonly numbe
 /** The step, and those of its parts. The sound is that of H.264: players combine every picture with every sound. */
 function betterSteps(codec: BetterCodec, priority: number): Step[] {
   const rungsIn = (ctx: StepContext): Rung[] => betterRungs(codec, ctx.source(), ctx.encoding.ladder);
-  const { memory } = ENCODERS[codec];
+  // Of a part, too: nothing else of the background runs on this machine.
+  const encoders = ({ mostThreads: threads }: Config['encoding']) => ({ codec, threads });
   const all = {
     ...{ priority, required: false, background: true, extra: true },
     done: ({ outputs }) => outputs.has(codec),
@@ -28,7 +30,8 @@ function betterSteps(codec: BetterCodec, priority: number): Step[] {
   const whole: Step = {
     ...all,
     name: codec,
-    needs: (source, { ladder }) => encoding(source, betterRungs(codec, source, ladder), 0, memory),
+    needs: (source, settings) =>
+      encoding(source, betterRungs(codec, source, settings.ladder), 0, encoders(settings)),
     due: (state) =>
       state.encoding.codecs.includes(codec) &&
       isStored(state) &&
@@ -45,7 +48,7 @@ function betterSteps(codec: BetterCodec, priority: number): Step[] {
     ...part,
     name: partTask(codec, 'chunk'),
     needs: (source, settings) =>
-      chunkNeeds(source, betterRungs(codec, source, settings.ladder), settings, memory),
+      chunkNeeds(source, betterRungs(codec, source, settings.ladder), settings, encoders(settings)),
     async run(ctx) {
       await refuseMissing(ctx.ffmpeg, codec);
       // Nothing else of the background runs on this machine.

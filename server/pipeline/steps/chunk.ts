@@ -6,7 +6,7 @@ import { hlsOutputs, type HlsOutput, type NewSegment } from '../../media/growing
 import type { Source } from '../../media/source.ts';
 import { MANY_JOBS, threadsOf, type Stretch } from '../parts/chunks.ts';
 import { encodeChunk, encodeSounds, type Grow } from '../parts/encode-chunk.ts';
-import { encoding, type Needs } from '../footprint.ts';
+import { encoding, type EncodingSettings, type Needs } from '../footprint.ts';
 import type { Wanted } from '../encode/encode.ts';
 import { rungsOf, type Rung } from '../encode/ladder.ts';
 import { addToOpened, giveUpParts, openedOutput, type PartPayload } from '../parts/parts.ts';
@@ -17,8 +17,10 @@ export const chunkStep: Step = {
   priority: 10,
   required: true,
   needs: (source, settings) => {
-    const picture = chunkNeeds(source, rungsOf(source, settings.ladder), settings);
-    const sounds = encoding(source, [], source.audio.length);
+    const picture = chunkNeeds(source, rungsOf(source, settings.ladder), settings, {
+      threads: settings.chunkThreads,
+    });
+    const sounds = encoding(source, [], source.audio.length, { threads: settings.chunkThreads });
     return { bytes: Math.max(picture.bytes, sounds.bytes), memory: Math.max(picture.memory, sounds.memory) };
   },
   // Its jobs are added by the step that opened the output.
@@ -31,15 +33,15 @@ export const chunkStep: Step = {
     }),
 };
 
-/** What a stretch of these rungs takes. `encoder`: bytes per pixel of a rung. */
+/** What a stretch of these rungs takes. */
 export function chunkNeeds(
   source: Source,
   rungs: readonly Rung[],
   { longestChunk }: Config['encoding'],
-  encoder?: number,
+  encoders: EncodingSettings,
 ): Needs {
   const duration = Math.min(source.duration, 2 * longestChunk);
-  return encoding({ ...source, duration }, rungs, 0, encoder);
+  return encoding({ ...source, duration }, rungs, 0, encoders);
 }
 
 export interface ChunkRun extends Pick<Wanted, 'codec'> {

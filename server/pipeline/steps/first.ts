@@ -11,7 +11,10 @@ export const firstStep: Step = {
   // Somebody may be waiting: before other media's ladders and posters.
   priority: 25,
   required: true,
-  needs: (source, { ladder }) => encoding(source, rungsOf(source, ladder).slice(-1), source.audio.length),
+  needs: (source, settings) =>
+    encoding(source, rungsOf(source, settings.ladder).slice(-1), source.audio.length, {
+      threads: settings.mostThreads,
+    }),
   done: ({ outputs }) => outputs.has('first'),
   due(state) {
     const { source, outputs, early } = state;

@@ -14,7 +14,10 @@ export const ladderStep: Step = {
   name: 'ladder',
   priority: 10,
   required: true,
-  needs: (source, { ladder }) => encoding(source, rungsOf(source, ladder), source.audio.length),
+  needs: (source, settings) =>
+    encoding(source, rungsOf(source, settings.ladder), source.audio.length, {
+      threads: settings.mostThreads,
+    }),
   done: ({ whole }) => whole,
   due(state) {
     const { source, outputs, early } = state;
