@@ -5,7 +5,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { CODECS, encodingConfig } from './encoding-config.ts';
-import { processors } from './processors.ts';
+import { processors } from './machine/processors.ts';
 import {
   address,
   duration,

@@ -2,7 +2,7 @@
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import type { Env } from './config.ts';
-import { processors } from './processors.ts';
+import { processors } from './machine/processors.ts';
 
 /** What pictures are encoded in. Every player has the first. */
 export const CODECS = ['h264', 'hevc', 'av1'] as const;

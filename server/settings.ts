@@ -3,7 +3,7 @@ import bytes from 'bytes';
 import ms from 'ms';
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { processors } from './processors.ts';
+import { processors } from './machine/processors.ts';
 
 export const text = z.string().trim().min(1);
 export const optional = text.optional();

@@ -3,9 +3,9 @@
  * share the folder, and each attempt's reservation is a file beside its folder, so they see each other's.
  */
 import { readFile, readdir, stat, statfs, writeFile } from 'node:fs/promises';
-import { freemem } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
+import { availableMemory } from '../machine/memory.ts';
 import { JobPostponed } from '../jobs/job.ts';
 import type { Source } from '../media/source.ts';
 import type { Needs } from './footprint.ts';
@@ -75,10 +75,6 @@ export async function reserve(
   if (free < needs.memory)
     throw postponed('no_memory', `It needs ${inMB(needs.memory)} of memory; ${inMB(free)} can be had now.`);
 }
-
-/** In a container what its limit leaves. */
-const availableMemory = (): number =>
-  (process as { availableMemory?: () => number }).availableMemory?.() ?? freemem();
 
 const inMB = (bytes: number): string => `${Math.max(0, Math.floor(bytes / MB)).toLocaleString('en')} MB`;
 

@@ -1,13 +1,15 @@
-import { chmod, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../config.ts';
 import { processesWith } from '../../../test/processes.ts';
+import { eventually } from '../../../test/server.ts';
 import { confine, detectConfinement, type Confinement, type View } from './sandbox.ts';
 import { spawnTool } from './spawn.ts';
 
 const isRoot = process.getuid?.() === 0;
-const detect = (sandbox: 'off' | 'auto') => detectConfinement({ ...loadConfig({}).encoding, sandbox });
+const detect = (sandbox: 'off' | 'auto') =>
+  detectConfinement({ ...loadConfig({ WORKER_CONCURRENCY: '2' }).encoding, sandbox });
 
 /** What a shell says behind the walls. */
 async function says(confinement: Confinement, script: string, view: Partial<View> = {}): Promise<string> {
@@ -37,6 +39,15 @@ describe.each(['off', 'auto'] as const)('sandbox %s', (sandbox) => {
     const [soft, hard] = of('CPU').map(Number);
     expect(soft! % 7).toBe(0); // 7 s on each processor
     expect(hard).toBe(soft! + 10);
+  });
+
+  it('is what the kernel kills first where memory runs out, and not the server', async () => {
+    if (!confinement.expendable.length) return; // there is no choom
+    const marker = `2.${String(Date.now()).slice(-6)}`;
+    const run = says(confinement, `sleep ${marker}; echo slept`);
+    const pid = await eventually(async () => (await processesWith(`sleep\0${marker}`))[0]);
+    expect(await readFile(`/proc/${pid}/oom_score_adj`, 'utf8')).toBe('1000\n');
+    expect(await run).toBe('slept');
   });
 
   it('ends what uses more processor time than it may', async () => {

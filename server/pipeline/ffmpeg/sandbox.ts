@@ -11,12 +11,14 @@
  * - unshare: without bubblewrap, where we are root and may, a namespace of processes that ends as a whole: a group of
  *   processes can be left (setsid), this can't.
  * - nice: requests are answered first.
+ * - choom: where memory runs out (proc_pid_oom_score_adj(5)) FFmpeg is killed, and not the server.
  */
 import { execa } from 'execa';
 import { access, constants, realpath } from 'node:fs/promises';
-import { availableParallelism, release } from 'node:os';
+import { cpus, release } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import type { Config } from '../../config.ts';
+import { MOST_THREADS } from '../../encoding-config.ts';
 import { AS_NOBODY, yieldTo } from './privileges.ts';
 
 export type SandboxKind = 'bwrap' | 'none';
@@ -25,6 +27,8 @@ export interface Confinement {
   kind: SandboxKind;
   /** Words to put before a command; each program runs what follows it. */
   nice: readonly string[];
+  /** choom; empty where it doesn't work. */
+  expendable: readonly string[];
   /** prlimit and what is the same for every run; empty where it doesn't work. */
   limits: readonly string[];
   /** Ends what follows when we end; empty where it doesn't work. */
@@ -69,8 +73,10 @@ const CPU_GRACE = 10;
 const TOGETHER = ['unshare', '--pid', '--fork', '--kill-child', 'sh', '-c', '"$@"; exit $?', 'sh'];
 /** Processes of `nobody` that are none of ours. */
 const OF_OTHERS = 1024;
-/** An encoder starts about 1.5 threads per processor for each rung; a decoder as many again. */
-const threadLimit = (): number => 256 + 64 * availableParallelism();
+/** As FFmpeg counts them: a container's CPU limit makes them slower, not fewer. */
+const CORES = cpus().length;
+/** An encoder starts about 1.5 threads per processor for each rung, up to a number; a decoder as many again, and each filter graph one per core. */
+const THREAD_LIMIT = 256 + 64 * Math.min(CORES, MOST_THREADS) + 4 * CORES;
 const SOURCE_INSIDE = '/in/source';
 const SCRATCH_INSIDE = '/out';
 /** FFmpeg's libraries, and what the dynamic linker needs to find them. Missing ones are skipped. */
@@ -102,6 +108,7 @@ export async function detectConfinement(encoding: Config['encoding']): Promise<C
   const setpriv = await ifWorks(['setpriv', '--no-new-privs', '--pdeathsig', 'KILL']);
   const common = {
     nice: await ifWorks(['nice', '-n', '10']),
+    expendable: await ifWorks(['choom', '-n', '1000', '--']),
     limits: await ifWorks(['prlimit', `--as=${encoding.memoryLimit}`, '--core=0']),
     setpriv,
   };
@@ -111,7 +118,7 @@ export async function detectConfinement(encoding: Config['encoding']): Promise<C
     return {
       ...{ ...common, kind: 'bwrap', together: [] },
       yields: asNobody !== undefined && (await bubblewrapWorks(tool, asNobody)),
-      processes: countsByNamespace() ? atMost(threadLimit()) : [],
+      processes: countsByNamespace() ? atMost(THREAD_LIMIT) : [],
     };
   if (encoding.sandbox === 'require')
     throw new Error('SANDBOX is "require", but bubblewrap (bwrap) does not work on this system.');
@@ -121,7 +128,7 @@ export async function detectConfinement(encoding: Config['encoding']): Promise<C
     together: await ifWorks(TOGETHER),
     yields: asNobody !== undefined && (await works([...asNobody, 'true'])),
     // All that nobody runs on this machine counts, so there is room for all of ours at once, and for others.
-    processes: await ifWorks(atMost(OF_OTHERS + runs * threadLimit())),
+    processes: await ifWorks(atMost(OF_OTHERS + runs * THREAD_LIMIT)),
   };
 }
 
@@ -143,7 +150,7 @@ export async function confine(
   args: (source: string) => string[],
   view: View,
 ): Promise<Command> {
-  const { kind, nice, limits, setpriv, together, processes } = confinement;
+  const { kind, nice, expendable, limits, setpriv, together, processes } = confinement;
   const source = kind === 'bwrap' ? SOURCE_INSIDE : (view.source ?? '');
   const nobody = confinement.yields && (await yieldTo(view)) ? [...setpriv, ...AS_NOBODY] : [];
   const walls =
@@ -152,12 +159,12 @@ export async function confine(
       : [...setpriv, ...together, ...nobody, ...(nobody.length ? processes : [])];
   const bounds = limits.length ? [...limits, ...limitsOf(view)] : [];
   const last = nice.length && view.background ? [...nice, 'nice', '-n', String(BACKGROUND)] : nice;
-  const [file = tool, ...rest] = [...last, ...bounds, ...walls, tool, ...args(source)];
+  const [file = tool, ...rest] = [...last, ...expendable, ...bounds, ...walls, tool, ...args(source)];
   return { file, args: rest, cwd: view.scratch, source };
 }
 
 function limitsOf({ fileSize, wallMs }: View): string[] {
-  const cpu = Math.ceil((wallMs / 1000) * availableParallelism());
+  const cpu = Math.ceil((wallMs / 1000) * CORES);
   return [`--fsize=${fileSize ?? FILE_SIZE_LIMIT}`, `--cpu=${cpu}:${cpu + CPU_GRACE}`];
 }
 

@@ -1,0 +1,71 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { availableMemory } from './memory.ts';
+
+const MB = 1024 ** 2;
+let root: string;
+beforeEach(async () => (root = await mkdtemp(join(tmpdir(), 'millrace-memory-'))));
+afterEach(() => rm(root, { recursive: true }));
+
+/** Megabytes on a machine with 8,000 of them free, and with these files. */
+async function on(files: Record<string, string | number>): Promise<number> {
+  for (const [path, text] of Object.entries(files)) {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), `${text}\n`);
+  }
+  return availableMemory(root, 8_000 * MB) / MB;
+}
+
+/** What `memory.stat` says of version 2. */
+const stat = (cached: number): string =>
+  `anon 1\nfile 5\ninactive_anon 7\ninactive_file ${cached * MB}\nactive_file ${10 * MB}\n`;
+
+describe('memory that can be had', () => {
+  it('is what is free on the machine, without a limit', async () => {
+    expect(await on({})).toBe(8_000);
+    expect(
+      await on({
+        'proc/self/cgroup': '0::/',
+        'sys/fs/cgroup/memory.max': 'max',
+        'sys/fs/cgroup/memory.current': 500 * MB,
+      }),
+    ).toBe(8_000);
+    expect(await on({ 'sys/fs/cgroup/memory.max': 20_000 * MB })).toBe(8_000);
+  });
+
+  it('is what a limit leaves, pages of files counted as free', async () => {
+    const files = {
+      'proc/self/cgroup': '0::/',
+      'sys/fs/cgroup/memory.max': 2_000 * MB,
+      'sys/fs/cgroup/memory.current': 1_900 * MB,
+    };
+    expect(await on(files)).toBe(100);
+    expect(await on({ 'sys/fs/cgroup/memory.stat': stat(1_500) })).toBe(1_610);
+    expect(await on({ 'sys/fs/cgroup/memory.current': 2_100 * MB, 'sys/fs/cgroup/memory.stat': '' })).toBe(0);
+  });
+
+  it('is the least of what all groups around it leave', async () => {
+    expect(
+      await on({
+        'proc/self/cgroup': '0::/millrace.slice/worker',
+        'sys/fs/cgroup/millrace.slice/memory.max': 1_000 * MB,
+        'sys/fs/cgroup/millrace.slice/memory.current': 900 * MB,
+        'sys/fs/cgroup/millrace.slice/worker/memory.max': 3_000 * MB,
+        'sys/fs/cgroup/millrace.slice/worker/memory.current': 200 * MB,
+      }),
+    ).toBe(100);
+  });
+
+  it('is found by version 1, whose path in a container is that of the host', async () => {
+    expect(
+      await on({
+        'proc/self/cgroup': '8:memory:/docker/1f\n3:cpu,cpuacct:/docker/1f\n0::/docker/1f',
+        'sys/fs/cgroup/memory/memory.limit_in_bytes': 600 * MB,
+        'sys/fs/cgroup/memory/memory.usage_in_bytes': 590 * MB,
+        'sys/fs/cgroup/memory/memory.stat': `inactive_file 1\ntotal_inactive_file ${200 * MB}\ntotal_active_file 0\n`,
+      }),
+    ).toBe(210);
+    expect(await on({ 'sys/fs/cgroup/memory/memory.limit_in_bytes': '9223372036854771712' })).toBe(8_000);
+  });
+});
