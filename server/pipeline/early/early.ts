@@ -12,7 +12,7 @@ import type { Commit, Task } from '../../jobs/job.ts';
 import type { Source } from '../../media/source.ts';
 import { needsOf, reserve } from '../admission.ts';
 import { openArrival, readHead, type Arrival, type Arriving } from './arrival.ts';
-import { Unfit } from '../encode/copying.ts';
+import { reasonOf, Unfit } from '../encode/copying.ts';
 import { dropEarly } from './job.ts';
 import { probeAlong } from './probe.ts';
 import { earlyVariants, type EarlyVariant } from './variants.ts';
@@ -55,7 +55,7 @@ export function earlyTask(ctx: Context, ffmpeg: Ffmpeg, arriving: Arriving): Tas
     } catch (error) {
       signal.throwIfAborted();
       if (!isUnfit(error) && !(error instanceof PrefixEnded)) throw stepFailure(error, job.attempts);
-      logger.info({ err: error }, 'the upload is not worked on while it arrives');
+      logger.info(reasonOf(error), 'the upload is not worked on while it arrives');
       return without;
     }
   };
@@ -98,7 +98,7 @@ async function tryEach(
   } catch (error) {
     const [next, ...rest] = others;
     if (!next || !isUnfit(error) || (await mediaOf(ctx, ctx.media.id))?.status !== 'uploading') throw error;
-    ctx.logger.info({ err: error }, 'the picture is not taken over as it is');
+    ctx.logger.info(reasonOf(error), 'the picture is not taken over as it is');
     await rm(join(ctx.scratch, variant.plan.root), { recursive: true });
     return tryEach(ctx, [next, ...rest], attempt);
   }

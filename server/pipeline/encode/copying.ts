@@ -3,6 +3,7 @@ import { closeSync, createReadStream, createWriteStream, openSync, readSync } fr
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { PrefixEnded } from '../../errors.ts';
 import { findBoxes, readBoxes } from '../../hls/boxes.ts';
 import { readFragments } from '../../hls/fragments.ts';
 import type { HlsDetails } from '../../hls/model.ts';
@@ -15,6 +16,12 @@ import type { StepContext } from '../step.ts';
 
 /** The source's picture can't be used as it is; why, in the message. */
 export class Unfit extends Error {}
+
+/** For logs: a sentence where nothing went wrong, which needs no stack. */
+export const reasonOf = (error: unknown): { reason: string } | { err: unknown } =>
+  (error instanceof Unfit || error instanceof PrefixEnded) && !error.cause
+    ? { reason: error.message }
+    : { err: error };
 
 /** Seconds of the longest segment that players take without trouble, if only for a while. */
 const LONGEST_SEGMENT = 20;

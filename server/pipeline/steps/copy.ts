@@ -1,5 +1,5 @@
 /** The source's own picture, cut at its key frames without encoding: it plays within seconds of the last byte. */
-import { refuseUnfit, segmentCheck, Unfit } from '../encode/copying.ts';
+import { reasonOf, refuseUnfit, segmentCheck, Unfit } from '../encode/copying.ts';
 import { LONGEST_SEGMENT } from '../encode/cuts.ts';
 import { COPY_PIECE_SECONDS, planCopy } from '../encode/encode.ts';
 import { runPlan } from '../output/encode-stream.ts';
@@ -42,7 +42,7 @@ export const copyStep: Step = {
       return (await stream(ctx, job)).commit;
     } catch (error) {
       if (!(error instanceof Unfit) && !saidNo(error)) throw error;
-      ctx.logger.info({ err: error }, 'the picture is not taken over as it is');
+      ctx.logger.info(reasonOf(error), 'the picture is not taken over as it is');
       return () => Promise.resolve();
     }
   },
