@@ -6,11 +6,8 @@ ARG NODE=node:24-trixie-slim
 # --- Everything that is needed to build, and nothing of it in the image ---
 FROM ${NODE} AS build
 WORKDIR /app
-# better-sqlite3 is compiled where no prebuilt binary can be had, with the headers that the Node image brings.
-RUN apt-get update \
-  && apt-get install -y --no-install-recommends python3 make g++ \
-  && rm -rf /var/lib/apt/lists/*
-ENV npm_config_nodedir=/usr/local npm_config_audit=false npm_config_fund=false npm_config_update_notifier=false
+# All binaries come with the packages. The SQLite of Node 20 may fail to compile here, and is left out: this Node has its own.
+ENV npm_config_audit=false npm_config_fund=false npm_config_update_notifier=false
 COPY package.json package-lock.json ./
 RUN npm ci --include=dev
 COPY tsconfig.json tsconfig.build.json ./

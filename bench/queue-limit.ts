@@ -2,9 +2,9 @@
  * What the database alone can do: the row changes of a claim and of a completion, events included, by the bare driver
  * with prepared statements. No queue on this database can be faster.
  */
-import SqliteDatabase from 'better-sqlite3';
 import pg from 'pg';
 import { EVENT_LOCK } from '../db/dialect.ts';
+import { SqliteDatabase } from '../db/sqlite-driver.ts';
 import type { TestDatabase } from '../test/databases.ts';
 
 const CLAIM = (token: string) => `

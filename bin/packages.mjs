@@ -1,11 +1,13 @@
 /** Installs the npm packages when they are missing, or not those of the lock file. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BootstrapError, ROOT, run, step, which } from './bootstrap.mjs';
 import { aptGet, canApt } from './system.mjs';
 
 /** npm writes this one last, so an installation that was cut off has none. */
 const INSTALLED = join(ROOT, 'node_modules/.package-lock.json');
+/** See db/sqlite-driver.ts. */
+const SQLITE_OF_NODE_20 = join(ROOT, 'node_modules/better-sqlite3-12');
 /** Which version of Node's binary interface the packages were compiled for. */
 const STAMP = join(ROOT, 'node_modules/.millrace-abi');
 
@@ -48,13 +50,14 @@ function read(file) {
 async function npmCi() {
   const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
   let { code, output } = await run('npm', args);
-  // Without a prebuilt binary for this platform, better-sqlite3 is compiled, which needs these.
+  // Node 20's SQLite is compiled where no prebuilt binary can be had, which needs these. npm leaves it out when that fails.
+  const failed = () => code !== 0 || (Number(process.versions.napi) < 10 && !existsSync(SQLITE_OF_NODE_20));
   const missing = ['python3', 'make', 'g++'].filter((program) => !which(program));
-  if (code !== 0 && missing.length && canApt()) {
+  if (failed() && missing.length && canApt()) {
     await aptGet(`a compiler, which a package needs (${missing.join(', ')})`, missing);
     ({ code, output } = await run('npm', args));
   }
-  if (code === 0) return;
+  if (!failed()) return;
   const hint = missing.length
     ? `\n\nIf a package failed to compile: install ${missing.join(', ')} and try again.`
     : '';

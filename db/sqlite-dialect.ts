@@ -1,5 +1,5 @@
 /** SQLite as Kysely's dialect: transactions that begin as writers, commits that need not wait for the disk, statements that are kept. */
-import SqliteDatabase from 'better-sqlite3';
+import type { Database } from 'better-sqlite3';
 import {
   CompiledQuery,
   SqliteAdapter,
@@ -14,6 +14,7 @@ import {
   type SqliteStatement,
   type TransactionSettings,
 } from 'kysely';
+import { SqliteDatabase } from './sqlite-driver.ts';
 import type { WriteAheadLog } from './write-ahead-log.ts';
 
 /** The isolation level of a transaction that a power cut may forget. SQLite has none, so this one carries our wish to the driver. */
@@ -127,7 +128,7 @@ class ImmediateSqliteDriver extends SqliteDriver {
 }
 
 /** Compiling a statement takes longer than running it. SQLite compiles a kept one again when the schema changed. */
-function withStatementCache(database: SqliteDatabase.Database): SqliteHandle {
+function withStatementCache(database: Database): SqliteHandle {
   const kept = new Map<string, SqliteStatement>();
   return {
     close: () => void database.close(),

@@ -27,6 +27,8 @@ fi
 
 mkdir -p "$dir"/{mon,osd,log}
 cluster=$(cat /proc/sys/kernel/random/uuid) osd=$(cat /proc/sys/kernel/random/uuid)
+# Debian's Ceph 18 looks for them below its working directory.
+classes=$(ls -d /usr/lib/*/rados-classes /usr/lib/rados-classes /usr/lib64/rados-classes 2>/dev/null | head -n 1 || :)
 # Loopback only, one copy of everything, no authentication inside the cluster, nothing kept after deletion.
 cat >"$CEPH_CONF" <<END
 [global]
@@ -61,6 +63,7 @@ mon_data = $dir/mon
 mon_data_avail_crit = 1
 osd_data = $dir/osd
 osd_objectstore = bluestore
+${classes:+osd_class_dir = $classes}
 osd_memory_target = 939524096
 bluestore_block_size = 21474836480
 rgw_frontends = beast endpoint=127.0.0.1:$port
