@@ -6,16 +6,16 @@ ARG NODE=node:24-trixie-slim
 # --- Everything that is needed to build, and nothing of it in the image ---
 FROM ${NODE} AS build
 WORKDIR /app
-# All binaries come with the packages. The SQLite of Node 20 may fail to compile here, and is left out: this Node has its own.
 ENV npm_config_audit=false npm_config_fund=false npm_config_update_notifier=false
 COPY package.json package-lock.json ./
-RUN npm ci --include=dev
+# All binaries come with the packages; only the SQLite of Node 20 would be compiled.
+RUN npm ci --include=dev --ignore-scripts
 COPY tsconfig.json tsconfig.build.json ./
 COPY bin bin
 COPY db db
 COPY server server
 COPY public public
-RUN node bin/build.mjs && npm prune --omit=dev
+RUN node bin/build.mjs && npm prune --omit=dev --ignore-scripts && rm -r node_modules/better-sqlite3-12
 
 # --- What runs ---
 FROM ${NODE} AS run

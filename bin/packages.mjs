@@ -7,6 +7,7 @@ import { aptGet, canApt } from './system.mjs';
 /** npm writes this one last, so an installation that was cut off has none. */
 const INSTALLED = join(ROOT, 'node_modules/.package-lock.json');
 /** See db/sqlite-driver.ts. */
+const NEEDS_COMPILED_SQLITE = Number(process.versions.napi) < 10;
 const SQLITE_OF_NODE_20 = join(ROOT, 'node_modules/better-sqlite3-12');
 /** Which version of Node's binary interface the packages were compiled for. */
 const STAMP = join(ROOT, 'node_modules/.millrace-abi');
@@ -48,10 +49,12 @@ function read(file) {
 }
 
 async function npmCi() {
-  const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
+  // All binaries come with the packages, but for the SQLite of Node 20.
+  const scripts = NEEDS_COMPILED_SQLITE ? [] : ['--ignore-scripts'];
+  const args = ['ci', '--include=dev', ...scripts, '--no-audit', '--no-fund', '--loglevel=error'];
   let { code, output } = await run('npm', args);
-  // Node 20's SQLite is compiled where no prebuilt binary can be had, which needs these. npm leaves it out when that fails.
-  const failed = () => code !== 0 || (Number(process.versions.napi) < 10 && !existsSync(SQLITE_OF_NODE_20));
+  // It is compiled where no prebuilt binary can be had, which needs these. npm leaves it out when that fails.
+  const failed = () => code !== 0 || (NEEDS_COMPILED_SQLITE && !existsSync(SQLITE_OF_NODE_20));
   const missing = ['python3', 'make', 'g++'].filter((program) => !which(program));
   if (failed() && missing.length && canApt()) {
     await aptGet(`a compiler, which a package needs (${missing.join(', ')})`, missing);

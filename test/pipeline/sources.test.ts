@@ -14,6 +14,14 @@ const picture = (size = '320x180', rate = '25', seconds = 2): string =>
   `testsrc2=size=${size}:rate=${rate}:duration=${seconds}`;
 const sine = (seconds = 2): string => `sine=frequency=440:sample_rate=48000:duration=${seconds}`;
 const H264 = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p'];
+/** FFmpeg 5 takes the colours from the output's options, 7 from the pictures. */
+function hdr(transfer: string): string[] {
+  const colours = { color_primaries: 'bt2020', color_trc: transfer, colorspace: 'bt2020nc' };
+  const ofPictures = Object.entries(colours).map(([name, value]) => `${name}=${value}`);
+  const ofOutput = Object.entries(colours).flatMap(([name, value]) => [`-${name}`, value]);
+  const tagged = `${picture()},format=yuv420p10le,setparams=${ofPictures.join(':')}`;
+  return [...lavfi(tagged), ...H264, '-pix_fmt', 'yuv420p10le', ...ofOutput];
+}
 
 interface Expected {
   /** Of the top rung. */
@@ -68,28 +76,8 @@ const MADE: [name: string, file: string, args: string[], expected: Expected][] =
     [...lavfi(picture('320x240', '25'), sine()), ...H264, '-flags', '+ildct+ilme', '-x264opts', 'tff=1'],
     { frameRate: 25, video: { interlaced: true } },
   ],
-  [
-    'PQ',
-    'a.mp4',
-    [...lavfi(picture()), ...H264, '-pix_fmt', 'yuv420p10le', '-color_primaries', 'bt2020'].concat([
-      '-color_trc',
-      'smpte2084',
-      '-colorspace',
-      'bt2020nc',
-    ]),
-    { video: { hdr: true } },
-  ],
-  [
-    'HLG',
-    'a.mp4',
-    [...lavfi(picture()), ...H264, '-pix_fmt', 'yuv420p10le', '-color_primaries', 'bt2020'].concat([
-      '-color_trc',
-      'arib-std-b67',
-      '-colorspace',
-      'bt2020nc',
-    ]),
-    { video: { hdr: true } },
-  ],
+  ['PQ', 'a.mp4', hdr('smpte2084'), { video: { hdr: true } }],
+  ['HLG', 'a.mp4', hdr('arib-std-b67'), { video: { hdr: true } }],
   [
     'variable frame rate',
     'a.mkv',
