@@ -4,7 +4,7 @@ import type { Codec } from '../../encoding-config.ts';
 import { SEGMENT_SECONDS } from '../../hls/media-playlist.ts';
 import { TIME_OFFSET } from '../../hls/time.ts';
 import type { Source, SourceAudio, SourceVideo } from '../../media/source.ts';
-import { rangeFilters, seekOptions, type Chunk } from '../parts/chunks.ts';
+import { rangeFilter, seekOptions, seekTime, type Chunk } from '../parts/chunks.ts';
 import { PIECE_SECONDS } from './cuts.ts';
 import { ENCODERS } from './encoders.ts';
 import { evenPictures, plainPicture, plainSound, scaled } from './filters.ts';
@@ -152,10 +152,10 @@ const plannedAudio = (source: SourceAudio, n: number): PlannedAudio => ({
 function pictureGraph(source: Source, video: SourceVideo, { rungs, rate, chunk }: Wanted): string {
   const [top, ...smaller] = rungs;
   if (!top) throw new Error('a ladder has at least one rung');
-  const even = evenPictures(video, rate.text, source.duration);
+  const even = evenPictures(video, rate.text, source.duration, chunk && seekTime(chunk, rate));
   // Only the last chunk is held until the sound ends.
   const range = chunk
-    ? [...(chunk.endFrame === undefined ? even : even.slice(0, 1)), ...rangeFilters(chunk)]
+    ? [...(chunk.endFrame === undefined ? even : even.slice(0, 1)), rangeFilter(chunk)]
     : even;
   const pads = (n: number): string => (n < smaller.length ? `,split[v${n}][s${n + 1}]` : `[v${n}]`);
   return [

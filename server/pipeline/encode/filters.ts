@@ -49,12 +49,15 @@ function named(video: SourceVideo, format: string): string[] {
   return [`setparams=colorspace=${matrix}:color_primaries=${rest}:color_trc=${rest}`];
 }
 
-/** Even pictures from time 0 to `duration`: the first is held before it comes, the last until the sound ends. */
-export function evenPictures(video: SourceVideo, rate: string, duration: number): string[] {
+/**
+ * Even pictures to `duration`, from time 0 or a later one, in seconds: the first is held before it comes, the last until the
+ * sound ends.
+ */
+export function evenPictures(video: SourceVideo, rate: string, duration: number, from = 0): string[] {
   const missing = duration - video.end;
   const frame = 1 / Math.max(1, video.frameRate);
   return [
-    `fps=fps=${rate}:start_time=0`,
+    `fps=fps=${rate}:start_time=${from}`,
     ...(missing > frame ? [`tpad=stop_mode=clone:stop_duration=${missing.toFixed(3)}`] : []),
   ];
 }

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import { chunkOf, lengthOf, rangeFilters, seekOptions, stretches, threadsOf } from './chunks.ts';
+import { chunkOf, lengthOf, rangeFilter, seekOptions, stretches, threadsOf } from './chunks.ts';
 import { segmentAt } from '../encode/cuts.ts';
 import type { FrameRate } from '../encode/ladder.ts';
 
@@ -132,11 +132,11 @@ describe('chunks', () => {
     const second = chunkOf({ start: 6, end: 60 }, NTSC);
     const third = chunkOf({ start: 60 }, NTSC);
     expect(seekOptions(head, NTSC)).toEqual([]);
-    expect(rangeFilters(head)).toEqual(['trim=start_frame=0:end_frame=180', 'setpts=PTS+0']);
+    expect(rangeFilter(head)).toBe('trim=start_frame=0:end_frame=180');
     expect(second).toMatchObject({ firstFrame: 180, endFrame: 1799, firstSegment: 3 }); // three of 2 s
     expect(third).toMatchObject({ firstFrame: 1799, endFrame: undefined, firstSegment: 12 }); // nine of 6 s
-    expect(seekOptions(third, NTSC)).toEqual(['-ss', '59.692966']); // 1789 * 1001 / 30000 = 59.6929666…
-    expect(rangeFilters(third)).toEqual(['trim=start_frame=10', 'setpts=PTS+1789']);
+    expect(seekOptions(third, NTSC)).toEqual(['-copyts', '-start_at_zero', '-ss', '59.692966']); // 1789 * 1001 / 30000 = 59.6929666…
+    expect(rangeFilter(third)).toBe('trim=start_frame=10');
     expect(lengthOf(second, NTSC)).toBeCloseTo((1619 * 1001) / 30_000, 9);
   });
 });

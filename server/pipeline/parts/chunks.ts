@@ -142,14 +142,17 @@ export function chunkOf({ start, end }: Stretch, rate: FrameRate): Chunk {
 export const seekTime = ({ seekFrame }: Chunk, rate: FrameRate): number =>
   Math.floor(timeOf(seekFrame, rate) * 1e6) / 1e6;
 
-/** Options before the input. */
+/**
+ * Options before the input. Pictures keep the times that they have in the whole. (The filter `setpts`, which could give them
+ * those, takes how long they last away since FFmpeg 7: then the last one is missing in the length of a segment.)
+ */
 export const seekOptions = (chunk: Chunk, rate: FrameRate): string[] =>
-  chunk.seekFrame === 0 ? [] : ['-ss', seekTime(chunk, rate).toFixed(6)];
+  chunk.seekFrame === 0 ? [] : ['-copyts', '-start_at_zero', '-ss', seekTime(chunk, rate).toFixed(6)];
 
-/** Filters after `fps`, whose time base is one frame: keep the range, under the numbers it has in the whole. */
-export function rangeFilters({ firstFrame, endFrame, seekFrame }: Chunk): string[] {
+/** Keeps the range, after `fps`, which began at the frame that was sought. */
+export function rangeFilter({ firstFrame, endFrame, seekFrame }: Chunk): string {
   const end = endFrame === undefined ? '' : `:end_frame=${endFrame - seekFrame}`;
-  return [`trim=start_frame=${firstFrame - seekFrame}${end}`, `setpts=PTS+${seekFrame}`];
+  return `trim=start_frame=${firstFrame - seekFrame}${end}`;
 }
 
 /** Seconds that a chunk lasts; undefined for the last one. */
