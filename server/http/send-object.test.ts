@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { get, type IncomingMessage, type Server } from 'node:http';
+import { createReadStream } from 'node:fs';
+import { get, type ClientRequest, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import express, { type ErrorRequestHandler } from 'express';
@@ -8,11 +9,11 @@ import { sendObject } from './send-object.ts';
 
 const SIZE = 64 * 1024 * 1024;
 
-/** Storage with one object that comes as `source` gives it. */
-const storageOf = (source: Readable): Storage =>
+/** Storage with one object that is read so. */
+const storageOf = (read: Storage['read']): Storage =>
   ({
     stat: () => Promise.resolve({ size: SIZE, etag: '"x"', modifiedAt: new Date(0) }),
-    read: () => Promise.resolve(source),
+    read,
   }) as unknown as Storage;
 
 describe('sending an object', () => {
@@ -20,8 +21,8 @@ describe('sending an object', () => {
   let errors: unknown[];
   afterEach(() => new Promise((resolve) => server.close(resolve)));
 
-  /** Resolves when the answer has begun. */
-  async function ask(source: Readable): Promise<IncomingMessage> {
+  /** Asks for the object. */
+  async function request(read: Storage['read']): Promise<ClientRequest> {
     errors = [];
     const note: ErrorRequestHandler = (error, _req, res, _next) => {
       errors.push(error);
@@ -29,12 +30,17 @@ describe('sending an object', () => {
     };
     const headers = { 'Content-Type': 'video/mp4', 'Cache-Control': 'public' };
     const app = express();
-    app.get('/', (req, res) => sendObject(req, res, storageOf(source), 'key', headers));
+    app.get('/', (req, res) => sendObject(req, res, storageOf(read), 'key', headers));
     app.use(note);
     server = app.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const asked = get({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', agent: false });
-    asked.on('error', () => undefined);
+    return asked.on('error', () => undefined);
+  }
+
+  /** Resolves when the answer has begun. */
+  async function ask(source: Readable): Promise<IncomingMessage> {
+    const asked = await request(() => Promise.resolve(source));
     const [answer] = (await once(asked, 'response')) as [IncomingMessage];
     answer.on('error', () => undefined);
     return answer;
@@ -49,6 +55,26 @@ describe('sending an object', () => {
     await closed;
     expect(source.destroyed).toBe(true);
     await new Promise((resolve) => setImmediate(resolve));
+    expect(errors).toEqual([]);
+  });
+
+  it('takes a client that goes while storage is asked for no error, and lets go of what storage gives', async () => {
+    let began = (): void => undefined;
+    const begun = new Promise<void>((resolve) => (began = resolve));
+    let give = (_source: Readable): void => undefined;
+    const given = new Promise<Readable>((resolve) => (give = resolve));
+    const asked = await request(async (_key, _range, signal) => {
+      began();
+      if (!signal!.aborted) await once(signal!, 'abort');
+      const source = createReadStream(import.meta.filename, { signal });
+      give(source);
+      return source;
+    });
+    await begun;
+    asked.destroy();
+    const source = await given;
+    if (!source.closed) await once(source, 'close');
+    await new Promise((resolve) => setImmediate(resolve)); // an error that nobody hears would end the process by now
     expect(errors).toEqual([]);
   });
 

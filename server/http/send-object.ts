@@ -79,7 +79,12 @@ async function stream(res: Response, storage: Storage, key: string, range?: Byte
   const gone = new AbortController();
   res.once('close', () => gone.abort());
   try {
-    await pipeline(await storage.read(key, range, gone.signal), res);
+    const body = await storage.read(key, range, gone.signal);
+    // Since Node 24 pipeline() refuses an answer whose client has left, and nobody hears of the body's end: its error would
+    // end the process.
+    body.on('error', () => undefined);
+    if (res.destroyed) return void body.destroy();
+    await pipeline(body, res);
   } catch (error) {
     if (error instanceof ObjectMissingError) throw notFound('No file');
     if (!isDeparture(error)) throw error; // else the connection is closed already, and nobody is left to tell
