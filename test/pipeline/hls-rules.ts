@@ -108,7 +108,7 @@ function checkTrack({ name, playlist, packets, frameRate }: Track, origin: Origi
   const tolerance = !frameRate ? AUDIO_FRAME : encoded ? 0.002 : 1 / frameRate;
   must(Math.abs(total - length) < tolerance, `${name}: EXTINF sum ${total} is its length ${length}`);
   for (let i = 1; i < packets.length; i++)
-    if (Math.abs(packets[i]!.dts - packets[i - 1]!.dts - packets[i]!.duration) > 0.001)
+    if (Math.abs(packets[i]!.dts - packets[i - 1]!.dts - packets[i - 1]!.duration) > 0.001)
       must(false, `${name}: decode times go on without a hole at packet ${i}`);
   if (frameRate) checkKeyFrames(name, playlist, packets, encoded ? frameRate : undefined, must);
 }

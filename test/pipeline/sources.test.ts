@@ -85,7 +85,7 @@ const MADE: [name: string, file: string, args: string[], expected: Expected][] =
       ...lavfi(picture('320x180', '30', 4)),
       '-vf',
       "select='lt(mod(n,30),10)+not(mod(n,7))'",
-      '-vsync',
+      '-fps_mode',
       'vfr',
       ...H264,
     ],
