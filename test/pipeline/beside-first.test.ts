@@ -3,15 +3,19 @@ import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hlsOutputs } from '../../server/media/growing.ts';
 import { makeMedia } from '../media.ts';
+import { slowFfmpeg, type SlowFfmpeg } from '../slow-ffmpeg.ts';
 import { openBench, type Bench } from './harness.ts';
 import { checkHls } from './hls-rules.ts';
 
 let bench: Bench;
+/** So that its pieces don't come all at once. */
+let slow: SlowFfmpeg;
 let file: string;
 beforeAll(async () => {
   // 31 s are cut for the ladder, and not for `first`, of which viewers see each segment.
   const parts = { CHUNK_SECONDS: '18', WORKER_CONCURRENCY: '2' };
-  bench = await openBench({ ...parts, LADDER: '540,240', STORYBOARD: 'off' });
+  slow = await slowFfmpeg(8);
+  bench = await openBench({ ...parts, ...slow.env, LADDER: '540,240', STORYBOARD: 'off' });
   // Few pixels to make and to read, many by the measure of needsFirst: 60 frames per second.
   file = await makeMedia('a.mp4', [
     ...['-f', 'lavfi', '-i', 'color=green:size=960x540:rate=60:duration=31'],
@@ -21,10 +25,11 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await bench?.close();
+  await slow?.dispose();
   if (file) await rm(dirname(file), { recursive: true });
 });
 
-/** Stops the lowest rung at its third segment until it is told to go on. */
+/** Stops the lowest rung once viewers have some of it, until it is told to go on. */
 function holdFirst(): { go: () => void; held: Promise<void> } {
   const { storage } = bench;
   const { put, putFile } = storage;
@@ -33,7 +38,8 @@ function holdFirst(): { go: () => void; held: Promise<void> } {
   const held = new Promise<void>((resolve) => (reached = resolve));
   const gone = new Promise<void>((resolve) => (go = resolve));
   const wait = async (key: string): Promise<void> => {
-    if (!/v240\/00003-1\.m4s$/.test(key)) return;
+    const id = /^media\/([^/]+)\/.*v240\/\d+-1\.m4s$/.exec(key)?.[1];
+    if (!id || (await statesOf(id))['first'] !== 'growing') return; // what came at once is stored at once
     reached();
     await gone;
   };
