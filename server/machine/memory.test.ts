@@ -17,6 +17,12 @@ async function on(files: Record<string, string | number>): Promise<number> {
   return availableMemory(root, 8_000 * MB) / MB;
 }
 
+/** Files of a group of version 2, in megabytes. */
+const group = (path: string, limit: number | 'max', used: number): Record<string, string | number> => ({
+  [`sys/fs/cgroup${path}/memory.max`]: limit === 'max' ? limit : limit * MB,
+  [`sys/fs/cgroup${path}/memory.current`]: used * MB,
+});
+
 /** What `memory.stat` says of version 2. */
 const stat = (cached: number): string =>
   `anon 1\nfile 5\ninactive_anon 7\ninactive_file ${cached * MB}\nactive_file ${10 * MB}\n`;
@@ -24,35 +30,22 @@ const stat = (cached: number): string =>
 describe('memory that can be had', () => {
   it('is what is free on the machine, without a limit', async () => {
     expect(await on({})).toBe(8_000);
-    expect(
-      await on({
-        'proc/self/cgroup': '0::/',
-        'sys/fs/cgroup/memory.max': 'max',
-        'sys/fs/cgroup/memory.current': 500 * MB,
-      }),
-    ).toBe(8_000);
-    expect(await on({ 'sys/fs/cgroup/memory.max': 20_000 * MB })).toBe(8_000);
+    expect(await on({ 'proc/self/cgroup': '0::/', ...group('', 'max', 500) })).toBe(8_000);
+    expect(await on(group('', 20_000, 500))).toBe(8_000);
   });
 
   it('is what a limit leaves, pages of files counted as free', async () => {
-    const files = {
-      'proc/self/cgroup': '0::/',
-      'sys/fs/cgroup/memory.max': 2_000 * MB,
-      'sys/fs/cgroup/memory.current': 1_900 * MB,
-    };
-    expect(await on(files)).toBe(100);
+    expect(await on({ 'proc/self/cgroup': '0::/', ...group('', 2_000, 1_900) })).toBe(100);
     expect(await on({ 'sys/fs/cgroup/memory.stat': stat(1_500) })).toBe(1_610);
-    expect(await on({ 'sys/fs/cgroup/memory.current': 2_100 * MB, 'sys/fs/cgroup/memory.stat': '' })).toBe(0);
+    expect(await on({ ...group('', 2_000, 2_100), 'sys/fs/cgroup/memory.stat': '' })).toBe(0);
   });
 
   it('is the least of what all groups around it leave', async () => {
     expect(
       await on({
         'proc/self/cgroup': '0::/millrace.slice/worker',
-        'sys/fs/cgroup/millrace.slice/memory.max': 1_000 * MB,
-        'sys/fs/cgroup/millrace.slice/memory.current': 900 * MB,
-        'sys/fs/cgroup/millrace.slice/worker/memory.max': 3_000 * MB,
-        'sys/fs/cgroup/millrace.slice/worker/memory.current': 200 * MB,
+        ...group('/millrace.slice', 1_000, 900),
+        ...group('/millrace.slice/worker', 3_000, 200),
       }),
     ).toBe(100);
   });
