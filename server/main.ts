@@ -34,10 +34,10 @@ function stopOnSignals(config: Config, { logger }: Telemetry, stop: () => Promis
   const onSignal = (signal: NodeJS.Signals): void => {
     if (since !== undefined) {
       // A terminal's Ctrl-C may reach us twice: from the terminal and passed on by npm.
-      if (Date.now() - since > 1_000) process.exit(1);
+      if (performance.now() - since > 1_000) process.exit(1);
       return;
     }
-    since = Date.now();
+    since = performance.now();
     logger.info(`${signal}: finishing what is running; once more to stop at once`);
     const late = setTimeout(() => {
       logger.error('gave up waiting for the drain (SHUTDOWN_GRACE)');

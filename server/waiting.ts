@@ -15,13 +15,13 @@ export async function whenThere<T>(
   work: () => Promise<T>,
   { logger, patienceMs }: { logger: Logger; patienceMs: number },
 ): Promise<T> {
-  const deadline = Date.now() + patienceMs;
+  const deadline = performance.now() + patienceMs;
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
     try {
       return await work();
     } catch (error) {
       if (!isOutage(error)) throw error;
-      const left = deadline - Date.now();
+      const left = deadline - performance.now();
       if (left <= 0)
         throw new Error(
           `${what} was not there for ${patienceMs / 1000} s (START_TIMEOUT): ${messageOf(error)}`,

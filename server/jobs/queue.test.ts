@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
 import type { Db, Trx } from '../../db/dialect.ts';
 import { onCommit, transact } from '../../db/transaction.ts';
@@ -345,6 +346,18 @@ describe.each(DIALECTS)('the queue on %s', (dialect) => {
     expect(await row('a')).toMatchObject({ delayed: 0 });
     expect(await queue.promote(db)).toBe(false);
     expect((await claim())?.key).toBe('a');
+  });
+
+  it('claims what was due when it was added by a clock that is ahead', async () => {
+    await add({ key: 'a' });
+    const now = Date.now() - 3_600_000;
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => now);
+    try {
+      expect(await queue.isDue(db, ['encode'])).toBe(true);
+      expect((await claim())?.key).toBe('a');
+    } finally {
+      clock.mockRestore();
+    }
   });
 
   it('lets a postponed job wait, with its reason and without counting the attempt', async () => {

@@ -82,8 +82,8 @@ type Claimable = Told & Parameters<typeof toClaimed>[0];
 const claims = new Map<number, Statement<Claimable>>();
 
 /**
- * Status and `delayed` are literals, or SQLite can't use the partial index; it is named, or SQLite may prefer another.
- * The time is cast as `statement` says.
+ * Status and `delayed` are literals, or SQLite can't use the partial index; it is named, or SQLite may prefer another. Whether a
+ * job is due was decided when it was added or promoted: a worker whose clock is behind, or was set back, need not agree.
  */
 function claimOf(tasks: number): Statement<Claimable> {
   const made = statement<Claimable>(
@@ -91,7 +91,7 @@ function claimOf(tasks: number): Statement<Claimable> {
     update job set status = 'running', attempts = attempts + 1, worker = ?, lease_token = ?,
                    lease_until = ?, started_at = ?, progress = null
      where id = (select id from job ${postgres ? '' : 'indexed by job_ready'}
-                  where status = 'queued' and delayed = 0 and run_at <= cast(? as bigint)
+                  where status = 'queued' and delayed = 0
                     and task in (${Array(tasks).fill('?').join(', ')})
                   order by priority desc, turn, run_at, id limit 1 ${postgres ? 'for update skip locked' : ''})
     returning id, key, task, media_id, media_attempt, owner, payload, status, attempts, max_attempts,
@@ -113,7 +113,7 @@ export async function claim(db: Db, options: ClaimOptions): Promise<ClaimedJob |
 async function take(trx: Trx, { worker, tasks, leaseMs }: ClaimOptions): Promise<ClaimedJob | undefined> {
   const now = Date.now();
   const update = claims.get(tasks.length) ?? claimOf(tasks.length);
-  const [row] = await update(trx, worker, newId(), now + leaseMs, now, now, ...tasks);
+  const [row] = await update(trx, worker, newId(), now + leaseMs, now, ...tasks);
   if (!row) return undefined;
   emitStatus(trx, row);
   return toClaimed(row);
@@ -122,7 +122,7 @@ async function take(trx: Trx, { worker, tasks, leaseMs }: ClaimOptions): Promise
 const dueOf = statement<{ ready: unknown; delayed: unknown }>(
   (postgres) => `
   select exists (select 1 from job ${postgres ? '' : 'indexed by job_ready'}
-                  where status = 'queued' and delayed = 0 and run_at <= cast(? as bigint)
+                  where status = 'queued' and delayed = 0
                     and ${among('task', postgres)}) as ready,
          exists (select 1 from job where status = 'queued' and delayed = 1 and run_at <= ?) as delayed`,
 );
@@ -130,7 +130,7 @@ const dueOf = statement<{ ready: unknown; delayed: unknown }>(
 /** Whether a claim would find something: one read, which costs a worker that has nothing to do far less than to claim in vain. */
 export async function isDue(db: Db, tasks: string[]): Promise<boolean> {
   const now = Date.now();
-  const [found] = await dueOf(db, now, tasks, now);
+  const [found] = await dueOf(db, tasks, now);
   return Boolean(found?.ready) || Boolean(found?.delayed);
 }
 

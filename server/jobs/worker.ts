@@ -70,14 +70,14 @@ export function startWorker(options: WorkerOptions): Worker {
     }
   };
   const takeLapsed = async (): Promise<void> => {
-    if (Date.now() < lapsesAt) return;
-    lapsesAt = Date.now() + leaseMs / 3;
+    if (performance.now() < lapsesAt) return;
+    lapsesAt = performance.now() + leaseMs / 3;
     const count = await requeueLapsed(db, options.onFailed);
     if (count) logger.warn(`took ${count} jobs from workers that are gone`);
   };
   const promoteDue = async (): Promise<void> => {
-    if (Date.now() < promotesAt) return;
-    promotesAt = Date.now() + POLL_MS;
+    if (performance.now() < promotesAt) return;
+    promotesAt = performance.now() + POLL_MS;
     await promote(db);
   };
   const loop = async (): Promise<void> => {

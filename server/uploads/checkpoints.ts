@@ -18,7 +18,7 @@ export class Checkpoints {
   #saved: number;
   /** What was to be saved last, whether or not it was. */
   #tried: number;
-  #triedAt = Date.now();
+  #triedAt = performance.now();
   /** The newest position that was passed. */
   #latest: number;
   #timer: NodeJS.Timeout | undefined;
@@ -59,7 +59,7 @@ export class Checkpoints {
     if (this.#running || this.#ended || this.#failure || this.#latest === this.#saved) return;
     const due = this.#latest - this.#tried >= EVERY_BYTES;
     const everyMs = Math.max(this.#everyMs, open * EVERY_MS_PER_BODY);
-    const wait = due ? 0 : this.#triedAt + everyMs - Date.now();
+    const wait = due ? 0 : this.#triedAt + everyMs - performance.now();
     if (wait <= 0) this.#start();
     else this.#timer ??= setTimeout(() => this.#start(), wait);
   }
@@ -78,6 +78,6 @@ export class Checkpoints {
   async #run(position: number, last = false): Promise<void> {
     if (await this.#save(position, last)) this.#saved = position;
     this.#tried = position;
-    this.#triedAt = Date.now();
+    this.#triedAt = performance.now();
   }
 }

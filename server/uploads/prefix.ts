@@ -28,7 +28,7 @@ export async function* openPrefix(
 ): AsyncGenerator<Buffer, void, undefined> {
   const bytesOf = readerOf({ db, storage }, signal);
   let position = 0;
-  let movedAt = Date.now();
+  let movedAt = performance.now();
   for (;;) {
     const upload = await find(db, uploadId);
     const before = position;
@@ -43,10 +43,10 @@ export async function* openPrefix(
     }
     if (upload.state === 'complete' && position === upload.length) return;
     if (position > before) {
-      movedAt = Date.now();
+      movedAt = performance.now();
       continue;
     }
-    if (Date.now() - movedAt > idleMs) throw silent(idleMs);
+    if (performance.now() - movedAt > idleMs) throw silent(idleMs);
     await sleep(pollMs, undefined, { signal });
   }
 }
@@ -64,8 +64,8 @@ export async function awaitWhole(
   for (;;) {
     const { state, offset, key } = await find(db, uploadId);
     if (state === 'complete') return key;
-    if (offset > seen.offset) seen = { offset, at: Date.now() };
-    else if (Date.now() - seen.at > idleMs) throw silent(idleMs);
+    if (offset > seen.offset) seen = { offset, at: performance.now() };
+    else if (performance.now() - seen.at > idleMs) throw silent(idleMs);
     await sleep(pollMs, undefined, { signal });
   }
 }

@@ -18,13 +18,13 @@ export class Progress {
   }
 
   isDue(uploadId: string): boolean {
-    return Date.now() - (this.#toldAt.get(uploadId) ?? 0) >= EVERY_MS;
+    return performance.now() - (this.#toldAt.get(uploadId) ?? -Infinity) >= EVERY_MS;
   }
 
   /** Emits `upload.progress`; of a partial its final tells, if there is one. */
   async tell(trx: Trx, upload: UploadRow): Promise<void> {
     if (this.#toldAt.size > MOST) this.#toldAt.clear();
-    this.#toldAt.set(upload.id, Date.now());
+    this.#toldAt.set(upload.id, performance.now());
     const told =
       upload.kind !== 'partial'
         ? upload

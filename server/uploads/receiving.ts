@@ -39,10 +39,10 @@ export function createReceiving(store: LedgerStore, leases: Leases): Receiving {
 
   /** The upload complete, by us or by whoever is at it. Throws 423 when that takes long. */
   async function joined(upload: UploadRow): Promise<UploadRow> {
-    for (const deadline = Date.now() + rivalWaitMs; ;) {
+    for (const deadline = performance.now() + rivalWaitMs; ;) {
       const found = await store.finishing.join(upload);
       if (found.state === 'complete') return found;
-      if (Date.now() >= deadline) throw assembling();
+      if (performance.now() >= deadline) throw assembling();
       await sleep(RIVAL_POLL_MS, undefined, { ref: false });
     }
   }

@@ -14,15 +14,15 @@ const SMALL_SHARE = 1 / 100;
 
 export class Room {
   readonly #ctx: Pick<Context, 'config' | 'db' | 'storage'>;
-  /** Bytes free on the disk as of `#askedAt`, less those that were let in since. */
+  /** Bytes free on the disk as of `#askedAt`, less those that were let in since. Times are by `performance.now()`, which nobody sets back. */
   #free = Infinity;
-  #askedAt = 0;
+  #askedAt = -Infinity;
   #asking: Promise<void> | undefined;
   /** Bytes that small claims may still take until the next answer. */
   #small = 0;
   /** As many as they were when it came. */
   #share = 0;
-  #smallAt = 0;
+  #smallAt = -Infinity;
   #counting: Promise<void> | undefined;
 
   constructor(ctx: Pick<Context, 'config' | 'db' | 'storage'>) {
@@ -72,7 +72,7 @@ export class Room {
   async #ask(): Promise<void> {
     try {
       this.#free = (await this.#ctx.storage.freeBytes()) ?? Infinity;
-      this.#askedAt = Date.now();
+      this.#askedAt = performance.now();
     } finally {
       this.#asking = undefined;
     }
@@ -83,7 +83,7 @@ export class Room {
       const free = (await this.#ctx.storage.freeBytes()) ?? Infinity;
       const announced = free === Infinity ? 0 : await this.#announcedIn(this.#ctx.db);
       this.#small = this.#share = (free - announced - this.#ctx.config.uploads.diskFloor) * SMALL_SHARE;
-      this.#smallAt = Date.now();
+      this.#smallAt = performance.now();
     } finally {
       this.#counting = undefined;
     }
@@ -96,7 +96,7 @@ export class Room {
   }
 }
 
-const isOld = (askedAt: number): boolean => Date.now() - askedAt >= FREE_FOR_MS;
+const isOld = (askedAt: number): boolean => performance.now() - askedAt >= FREE_FOR_MS;
 
 /**
  * What unfinished uploads were said to have beyond what came. A partial that a final took is copied into it once more,

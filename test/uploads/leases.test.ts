@@ -1,4 +1,5 @@
 /** Leases and fencing, on both databases, with several holders as separate processes would be. */
+import { jest } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { openDatabase, type Db } from '../../db/dialect.ts';
@@ -95,6 +96,23 @@ describe.each(DIALECTS)('leases on %s', (dialect) => {
       expect(await other.tryAcquire(id)).toBeUndefined();
     expect(() => lease.check()).not.toThrow();
     await lease.release();
+  });
+
+  it('are renewed although the clock was set back by an hour', async () => {
+    const holder = open({ leaseMs: 400 });
+    const before = await holder.acquire(await upload()); // its renewal is timed by the clock as it was
+    await sleep(200);
+    const real = Date.now.bind(Date);
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => real() - 3_600_000);
+    const after = await holder.acquire(await upload());
+    try {
+      await sleep(1_000);
+      expect([before.signal.aborted, after.signal.aborted]).toEqual([false, false]);
+      expect(() => after.check()).not.toThrow();
+    } finally {
+      await Promise.all([before.release(), after.release()]);
+      clock.mockRestore();
+    }
   });
 
   it('of a paused holder lapse, and it can commit nothing any more', async () => {

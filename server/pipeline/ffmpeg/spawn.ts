@@ -126,7 +126,7 @@ function watchdog({ signal, wallMs, stallMs, most }: Limits, stop: (why: ToolEnd
   alive();
   let frames = 0;
   let time = 0;
-  let timeMoved = Date.now();
+  let timeMoved = performance.now();
   return {
     alive,
     /** It has nothing to read (true), or has again: only then it can stall. */
@@ -144,13 +144,13 @@ function watchdog({ signal, wallMs, stallMs, most }: Limits, stop: (why: ToolEnd
       if (key === 'out_time_us' && value > time) {
         if (most && value > most.seconds * 1e6) stop('flooded');
         time = value;
-        timeMoved = Date.now();
+        timeMoved = performance.now();
         alive();
       }
       if (key === 'frame' && value > frames) {
         if (most && value > most.frames) stop('flooded');
         frames = value;
-        if (!time || Date.now() - timeMoved < PATIENCE * (stallMs ?? 0)) alive();
+        if (!time || performance.now() - timeMoved < PATIENCE * (stallMs ?? 0)) alive();
       }
     },
     close() {

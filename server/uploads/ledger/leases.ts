@@ -54,7 +54,8 @@ export class Leases {
   /** Holders whose acquisition may be committed but is not in `#held` yet. */
   readonly #taking = new Set<Holder>();
   #timer: NodeJS.Timeout | undefined;
-  #renewedAt = 0;
+  /** By `performance.now()`: were it by a clock that is set back, the leases of an hour could lapse. */
+  #renewedAt = -Infinity;
   #ticking = false;
   #closed = false;
 
@@ -76,11 +77,11 @@ export class Leases {
    * than `waitMs`, 404 when there is no such upload.
    */
   async acquire(uploadId: string): Promise<Lease> {
-    const deadline = Date.now() + this.#options.waitMs;
+    const deadline = performance.now() + this.#options.waitMs;
     for (;;) {
       const lease = await this.tryAcquire(uploadId, { demand: true });
       if (lease) return lease;
-      const rest = deadline - Date.now();
+      const rest = Math.ceil(deadline - performance.now()); // timers know whole milliseconds
       if (rest <= 0) throw locked();
       const here = this.#held.get(uploadId);
       here?.end('wanted');
@@ -173,12 +174,12 @@ export class Leases {
     const leases = [...this.#held.values()];
     if (this.#ticking || !leases.length) return;
     this.#ticking = true;
-    const now = Date.now();
+    const now = performance.now();
     try {
       const holders = leases.map((lease) => lease.holder);
       if (now - this.#renewedAt >= this.#options.leaseMs / 4) {
         this.#renewedAt = now;
-        const expiresAt = now + this.#options.leaseMs;
+        const expiresAt = Date.now() + this.#options.leaseMs;
         const renewed = await renewLeases(this.#db, holders, expiresAt);
         for (const lease of leases) if (renewed.has(lease.holder)) lease.validUntil = expiresAt;
       }

@@ -36,7 +36,7 @@ export class S3Store extends LedgerStore {
   readonly #tails: Tails;
   readonly #buffers: PartBuffers;
   readonly #readers: Pick<UploadHooks, 'mayFollow' | 'isFollowed'>;
-  #strayAt = 0;
+  #strayAt = -Infinity;
 
   constructor(ctx: StoreContext, hooks: UploadHooks, leases: Leases, storage: S3Storage) {
     super(ctx, hooks, leases);
@@ -149,8 +149,8 @@ export class S3Store extends LedgerStore {
   }
 
   override async removeStrays(): Promise<void> {
-    if (Date.now() - this.#strayAt < STRAYS_EVERY_MS) return;
-    this.#strayAt = Date.now();
+    if (performance.now() - this.#strayAt < STRAYS_EVERY_MS) return;
+    this.#strayAt = performance.now();
     const isFollowed = (upload: UploadRow): Promise<boolean> => this.#readers.isFollowed(this.ctx.db, upload);
     await removeStrays({ ...this.#bucket, afterMs: this.ctx.strayAfterMs, isFollowed });
   }

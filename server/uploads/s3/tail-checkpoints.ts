@@ -35,7 +35,7 @@ export class TailCheckpoints {
   readonly #options: TailCheckpointsOptions;
   readonly #checkpoints: Checkpoints;
   readonly #ending = new AbortController();
-  #committedAt = Date.now();
+  #committedAt = performance.now();
 
   /** To be ended before the writer is closed. */
   constructor(options: TailCheckpointsOptions) {
@@ -50,7 +50,7 @@ export class TailCheckpoints {
 
   /** Parts were committed. */
   moved(): void {
-    this.#committedAt = Date.now();
+    this.#committedAt = performance.now();
   }
 
   /** No more of them. What is left is the caller's, who need not wait for a piece that is on its way. */
@@ -73,7 +73,7 @@ export class TailCheckpoints {
 
   async #isDue(): Promise<boolean> {
     const { everyMs, isFollowed } = this.#options;
-    return Date.now() - this.#committedAt >= everyMs || isFollowed();
+    return performance.now() - this.#committedAt >= everyMs || isFollowed();
   }
 
   async #store(): Promise<boolean> {
