@@ -8,6 +8,10 @@ export default defineConfig({
   root: import.meta.dirname,
   publicDir: 'static',
   appType: 'mpa',
+  // Pages name their files from the root, which the server may move below a path; files name each other from where they are.
+  experimental: {
+    renderBuiltUrl: (_file, { hostType }) => (hostType === 'html' ? undefined : { relative: true }),
+  },
   build: {
     outDir: '../dist/public',
     emptyOutDir: true,

@@ -1,4 +1,5 @@
 /** The table of jobs. */
+import { at } from '../api/root.ts';
 import type { Job } from '../api/types.ts';
 import { actionButton } from '../ui/button.ts';
 import { h } from '../ui/dom.ts';
@@ -40,7 +41,7 @@ export function createJobsTable(open: (jobId: string) => void): LiveTable<Job> {
 
 /** Ids start with the time: their end tells them apart. */
 export const mediaLink = (id: string): HTMLElement =>
-  h('a', { href: `/watch/${id}`, title: id, class: 'number', 'data-focus': 'media' }, `…${id.slice(-8)}`);
+  h('a', { href: at(`/watch/${id}`), title: id, class: 'number', 'data-focus': 'media' }, `…${id.slice(-8)}`);
 
 /** It may not run yet: a retry after its pause, or cleaning up for later. */
 export const waits = ({ status, runAt }: Job): boolean =>

@@ -1,5 +1,6 @@
 /** The table of media. */
 import { request } from '../api/client.ts';
+import { at } from '../api/root.ts';
 import type { Media } from '../api/types.ts';
 import { actionButton } from '../ui/button.ts';
 import { confirmed } from '../ui/dialog.ts';
@@ -32,7 +33,7 @@ export function createMediaTable(isAdmin: boolean): LiveTable<Media> {
         ? emptyState('No media like that', 'Choose another status or search for something else.')
         : emptyState(
             'No media yet',
-            h('a', { href: '/' }, 'Upload'),
+            h('a', { href: at('/') }, 'Upload'),
             ' a video or a sound file, and it appears here.',
           ),
   });
@@ -56,7 +57,7 @@ function nameOf(media: Media): HTMLElement {
       {
         class: 'truncate',
         dir: 'auto',
-        href: `/watch/${media.id}`,
+        href: at(`/watch/${media.id}`),
         title: media.title,
         'data-focus': 'name',
       },

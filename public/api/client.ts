@@ -1,4 +1,5 @@
 /** Talks to the HTTP API as the logged-in browser: the session is a cookie. */
+import { at } from './root.ts';
 import type { Me } from './types.ts';
 
 /** An answer that was not 2xx, with the server's stable code and sentence; status 0 when there was no answer. */
@@ -13,9 +14,9 @@ export class ApiError extends Error {
   }
 }
 
-/** Sends a request and returns the parsed JSON, or undefined for 204. Throws ApiError. */
+/** Sends a request to a path of this server and returns the parsed JSON, or undefined for 204. Throws ApiError. */
 export async function request<T>(method: string, path: string, body?: unknown): Promise<T> {
-  const response = await fetch(path, {
+  const response = await fetch(at(path), {
     method,
     headers: {
       accept: 'application/json',
@@ -65,7 +66,7 @@ export async function whoAmI(): Promise<Me | undefined> {
 /** Leaves for the login page, which comes back here afterwards. */
 export function goToLogin(): void {
   const next = location.pathname + location.search;
-  location.replace(withQuery('/login', { next: next === '/' ? undefined : next }));
+  location.replace(withQuery(at('/login'), { next: next === at('/') ? undefined : next }));
 }
 
 /** The sentence to show for anything that was thrown. */

@@ -1,4 +1,5 @@
 /** The live feed: server-sent events, reopened for as long as the page is there. */
+import { at } from './root.ts';
 
 export const EVENT_TYPES = [
   'media.created',
@@ -27,17 +28,17 @@ export interface FeedListener {
 const REOPEN_MS = 5_000;
 
 /**
- * Opens the feed at `url`. The browser reconnects by itself with Last-Event-ID and the server replays; only
+ * Opens the feed at a path of this server. The browser reconnects by itself with Last-Event-ID and the server replays; only
  * when it gives up (the server answered something else than a stream) is a new one opened, and `onGap` called.
  * Returns what closes it.
  */
-export function openFeed(url: string, listener: FeedListener): () => void {
+export function openFeed(path: string, listener: FeedListener): () => void {
   let source: EventSource;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let gap = false;
 
   function open(): void {
-    source = new EventSource(url);
+    source = new EventSource(at(path));
     source.onopen = () => {
       if (gap) void closeGap();
     };
@@ -58,7 +59,7 @@ export function openFeed(url: string, listener: FeedListener): () => void {
     try {
       await listener.onGap();
     } catch (error) {
-      console.warn('could not read again', url, error);
+      console.warn('could not read again', path, error);
       gap = true;
       if (source.readyState === EventSource.OPEN) timer = setTimeout(() => void closeGap(), REOPEN_MS);
     }

@@ -1,5 +1,6 @@
 /** The login page: a key becomes a session cookie. */
 import { ApiError, request, sentenceOf, whoAmI } from '../api/client.ts';
+import { at } from '../api/root.ts';
 import { h } from '../ui/dom.ts';
 import { icon } from '../ui/icons.ts';
 import { openPage, start } from '../ui/page.ts';
@@ -8,7 +9,7 @@ import '../styles/login.css';
 
 start(async () => {
   const query = new URLSearchParams(location.search);
-  const next = safeNext(query.get('next'), location.origin);
+  const next = safeNext(query.get('next'), location.origin, at('/'));
   if (await whoAmI()) return location.replace(next);
   const main = openPage(undefined, 'login');
   const input = h('input', {

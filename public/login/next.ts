@@ -1,6 +1,7 @@
-/** Where to go after the login: a path of this site, never another site's address. */
-export function safeNext(next: string | null, origin: string): string {
-  if (!next || !URL.canParse(next, origin)) return '/';
-  const url = new URL(next, origin);
-  return url.origin === origin && url.pathname !== '/login' ? url.pathname + url.search : '/';
+/** Where to go after the login: a path of this site, never another site's address. `home`: what else, and where its pages begin. */
+export function safeNext(next: string | null, origin: string, home: string): string {
+  if (!next || !URL.canParse(next, origin)) return home;
+  const { origin: there, pathname, search } = new URL(next, origin);
+  const isOurs = there === origin && pathname.startsWith(home) && pathname !== `${home}login`;
+  return isOurs ? pathname + search : home;
 }

@@ -1,13 +1,14 @@
 /** The frame of every page: header with navigation, main, and messages that come and go. */
 import { ApiError, goToLogin, request, sentenceOf } from '../api/client.ts';
+import { at } from '../api/root.ts';
 import type { Me } from '../api/types.ts';
 import { h, type Child } from './dom.ts';
 import { icon } from './icons.ts';
 import '../styles/base.css';
 
 const LINKS = [
-  { href: '/', label: 'Upload' },
-  { href: '/admin', label: 'Admin' },
+  { href: at('/'), label: 'Upload' },
+  { href: at('/admin'), label: 'Admin' },
 ] as const;
 
 /** Puts the header and an empty main into the document and returns main. */
@@ -33,7 +34,7 @@ export function openPage(me: Me | undefined, name: string): HTMLElement {
 function wordmark(): HTMLElement {
   return h(
     'a',
-    { class: 'wordmark', href: '/', 'aria-label': 'Millrace, start page' },
+    { class: 'wordmark', href: at('/'), 'aria-label': 'Millrace, start page' },
     icon('wheel', 26),
     'Millrace',
   );
@@ -42,7 +43,7 @@ function wordmark(): HTMLElement {
 function account(me: Me): HTMLElement {
   const leave = async (): Promise<void> => {
     await request('DELETE', '/api/session');
-    location.assign('/login');
+    location.assign(at('/login'));
   };
   const onclick = (): void => void leave().catch((error: unknown) => toast(sentenceOf(error), 'bad'));
   return h(
@@ -58,7 +59,7 @@ function logIn(name: string): HTMLElement {
   return h(
     'div',
     { class: 'account' },
-    name !== 'login' && h('a', { class: 'button quiet', href: `/login?next=${next}` }, 'Log in'),
+    name !== 'login' && h('a', { class: 'button quiet', href: at(`/login?next=${next}`) }, 'Log in'),
   );
 }
 

@@ -1,4 +1,5 @@
 /** One row of the list: its element, kept up to date. */
+import { at } from '../api/root.ts';
 import { actionButton, type Action } from '../ui/button.ts';
 import { fill, h } from '../ui/dom.ts';
 import { icon } from '../ui/icons.ts';
@@ -40,7 +41,7 @@ export function createRow(run: (action: ActionName) => Promise<void> | void): Ro
       const view = viewOf(state);
       element.dataset.status = state.media?.status ?? 'uploading';
       if (state.media) element.dataset.media = state.media.id;
-      const link = view.watch && state.media ? `/watch/${state.media.id}` : undefined;
+      const link = view.watch && state.media ? at(`/watch/${state.media.id}`) : undefined;
       fill(thumbnail, picture(thumbnail, state.media));
       if (title.textContent !== view.title || (link && !title.querySelector('a')))
         fill(title, link ? h('a', { href: link }, view.title) : view.title);

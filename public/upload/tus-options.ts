@@ -2,11 +2,12 @@
 import type { Body, Meta, UppyFile } from '@uppy/core';
 import type { TusOptions } from '@uppy/tus';
 import type { HttpRequest } from 'tus-js-client';
+import { at } from '../api/root.ts';
 import { ceilingMs, fullJitterMs, RETRIES, retryAfterMs } from './backoff.ts';
 import { guardResume, isTransient, statusOf } from './rules.ts';
 import type { UploadStorage } from './url-storage.ts';
 
-const ENDPOINT = new URL('/files', location.href).href;
+const ENDPOINT = new URL(at('/files'), location.href).href;
 
 /** The fingerprint @uppy/tus makes: its file ids hold name, type, size and modification time. */
 export const fingerprintOf = (fileId: string): string => `tus-${fileId}-${ENDPOINT}`;

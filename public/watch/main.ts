@@ -2,6 +2,7 @@
 import { goToLogin, request, whoAmI, withQuery } from '../api/client.ts';
 import { openFeed } from '../api/feed.ts';
 import { createRefresher } from '../api/refresher.ts';
+import { at } from '../api/root.ts';
 import type { Job, Me, Media, MediaStatus, Page } from '../api/types.ts';
 import { fill, h } from '../ui/dom.ts';
 import { ago, dateTime, duration } from '../ui/format.ts';
@@ -28,14 +29,14 @@ start(async () => {
 
 function showNothing(main: HTMLElement, me: Me | undefined): void {
   document.title = 'Not found · Millrace';
-  const login = h('a', { href: `/login?next=${encodeURIComponent(location.pathname)}` }, 'Log in');
+  const login = h('a', { href: at(`/login?next=${encodeURIComponent(location.pathname)}`) }, 'Log in');
   fill(
     main,
     me
       ? emptyState(
           'There is nothing here',
           'It was deleted, it is not yours, or the link is not complete. ',
-          h('a', { href: '/' }, 'Your media'),
+          h('a', { href: at('/') }, 'Your media'),
         )
       : emptyState(
           'There is nothing here',

@@ -1,5 +1,6 @@
 /** What the owner may do: rename, choose who sees it, copy the link, delete. */
 import { request, sentenceOf } from '../api/client.ts';
+import { at } from '../api/root.ts';
 import type { Media, Visibility } from '../api/types.ts';
 import { actionButton } from '../ui/button.ts';
 import { copyText } from '../ui/copy.ts';
@@ -81,7 +82,7 @@ function visibility(media: Media): HTMLElement {
 async function deleteThis(media: Media): Promise<void> {
   if (!(await confirmed('Delete this media?', `“${media.title}” can’t be brought back.`, 'Delete'))) return;
   await request('DELETE', `/api/media/${media.id}`);
-  location.assign('/');
+  location.assign(at('/'));
 }
 
 /** The title; its owner can edit it in place. */

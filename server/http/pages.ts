@@ -1,4 +1,5 @@
 /** The pages, as Vite built them. Everybody gets them; what they can show is decided by the API. */
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import express, { Router, type Request, type Response } from 'express';
@@ -7,6 +8,7 @@ import { noteLoginFailure } from './failure-limit.ts';
 import { resource } from './routes.ts';
 import { pagePolicy } from './security-headers.ts';
 import { startSession } from './session.ts';
+import { rootOf } from './urls.ts';
 
 const PAGES: Record<string, string> = {
   '/': 'index.html',
@@ -35,7 +37,7 @@ export function pageRoutes(ctx: Context, { folder = BUILT, origins = [] }: PageO
     resource(router, path, {
       async get(req, res) {
         if (typeof req.query.key === 'string') await loginByLink(ctx, req, res, req.query.key);
-        else await sendPage(res, join(folder, file));
+        else await sendPage(res, join(folder, file), rootOf(ctx.config));
       },
     });
   }
@@ -56,19 +58,25 @@ async function loginByLink(ctx: Context, req: Request, res: Response, key: strin
   rest.delete('key');
   if (!principal) rest.set('error', 'invalid_key');
   const page = !principal ? '/login' : req.path === '/login' ? '/' : req.path;
-  res.set('Cache-Control', 'no-store').redirect(303, rest.size ? `${page}?${rest.toString()}` : page);
+  const address = rootOf(ctx.config) + page;
+  res.set('Cache-Control', 'no-store').redirect(303, rest.size ? `${address}?${rest.toString()}` : address);
 }
 
-function sendPage(res: Response, file: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    res.sendFile(file, { cacheControl: false, headers: { 'Cache-Control': 'no-cache' } }, (error) => {
-      if (!error) return resolve();
-      const { code } = error as NodeJS.ErrnoException;
-      if (res.headersSent) return resolve(); // the reader left
-      if (code !== 'ENOENT') return reject(error);
-      res.status(503).type('text/plain');
-      res.send('The pages are not built yet: run `npm run build`. The API is at /api.\n');
-      resolve();
-    });
+async function sendPage(res: Response, file: string, root: string): Promise<void> {
+  const page = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
   });
+  if (page !== undefined) res.set('Cache-Control', 'no-cache').type('html').send(below(root, page));
+  else
+    res
+      .status(503)
+      .type('text/plain')
+      .send('The pages are not built yet: run `npm run build`. The API is at /api.\n');
+}
+
+/** A page whose files and links lie below a path; its scripts read `data-root` (public/api/root.ts). */
+function below(root: string, page: string): string {
+  if (!root) return page;
+  const path = root.replaceAll('&', '&amp;');
+  return page.replaceAll(/ (src|href)="\//g, ` $1="${path}/`).replace('<html ', `<html data-root="${path}" `);
 }

@@ -9,6 +9,7 @@ import { AppError } from '../errors.ts';
 import type { Access } from './access.ts';
 import { readBody } from './input.ts';
 import { resource } from './routes.ts';
+import { rootOf } from './urls.ts';
 
 const login = z.strictObject({ key: z.string().min(1).max(500) });
 
@@ -56,7 +57,7 @@ export async function startSession(
 function cookieOptions({ config }: Context, req: Request): CookieOptions {
   const url = config.publicUrl === undefined ? undefined : new URL(config.publicUrl);
   const secure = req.secure || (url?.protocol === 'https:' && url.host === req.host);
-  return { httpOnly: true, sameSite: 'lax', path: '/', secure };
+  return { httpOnly: true, sameSite: 'lax', path: `${rootOf(config)}/`, secure };
 }
 
 const me = ({ config }: Context, { owner, scopes, keyId }: Principal) => ({

@@ -1,6 +1,11 @@
 /** Addresses in answers: absolute when PUBLIC_URL is set, otherwise paths of this server. */
 import { playbackToken } from '../auth/signed-urls.ts';
+import type { Config } from '../config.ts';
 import type { Context } from '../context.ts';
+
+/** The path of PUBLIC_URL, below which browsers find everything here; empty at the root of a host. */
+export const rootOf = ({ publicUrl }: Pick<Config, 'publicUrl'>): string =>
+  publicUrl === undefined ? '' : new URL(publicUrl).pathname.replace(/\/+$/, '');
 
 type Needs = Pick<Context, 'config' | 'secret'>;
 
