@@ -1,4 +1,5 @@
 /** One attempt of a job: runs its task, keeps the lease, and records how it ended. */
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db, Trx } from '../../db/dialect.ts';
 import { transact } from '../../db/transaction.ts';
@@ -36,6 +37,7 @@ type Outcome = { commit: Commit | void } | { error: unknown };
 
 export function startAttempt(options: AttemptOptions, job: ClaimedJob): Attempt {
   const controller = new AbortController();
+  setMaxListeners(Infinity, controller.signal); // one for each request that is on its way
   const logger = options.logger.child({
     job: job.id,
     task: job.task,

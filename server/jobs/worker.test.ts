@@ -1,3 +1,4 @@
+import { getMaxListeners } from 'node:events';
 import { sql } from 'kysely';
 import { pino } from 'pino';
 import type { Db, Trx } from '../../db/dialect.ts';
@@ -80,6 +81,13 @@ describe.each(DIALECTS)('a worker on %s', (dialect) => {
     for (const key of ['a', 'b', 'c', 'd', 'e']) await add(key);
     for (const key of ['a', 'b', 'c', 'd', 'e']) await until(key, 'succeeded');
     expect(most).toBe(2);
+  });
+
+  it('lets as many requests as a task has hear of its end, without a warning', async () => {
+    const most = gate<number>();
+    work({ do: ({ signal }) => Promise.resolve(most.open(getMaxListeners(signal))) });
+    await add('a');
+    expect(await most.opened).toBe(Infinity);
   });
 
   it('finds what another process has made ready', async () => {

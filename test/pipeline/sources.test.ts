@@ -119,6 +119,25 @@ const MADE: [name: string, file: string, args: string[], expected: Expected][] =
       },
     },
   ],
+  [
+    'H.264 of a camera, without a container',
+    'a.h264',
+    [...lavfi(picture('320x240', '30', 4)), ...H264, '-bf', '2'],
+    { rungs: 2, frameRate: 30, source: { duration: expect.closeTo(4, 1) as number } },
+  ],
+  [
+    'HEVC without a container',
+    'a.hevc',
+    [...lavfi(picture('320x240', '30000/1001', 3)), '-c:v', 'libx265', '-x265-params', 'log-level=error'],
+    { rungs: 2, frameRate: 29.97 },
+  ],
+  // Its decoder takes key frames alone for damage.
+  [
+    'Theora',
+    'a.ogv',
+    [...lavfi(picture('320x240', '25', 4), sine(4)), '-c:v', 'libtheora', '-c:a', 'libvorbis'],
+    { rungs: 2, audio: 1 },
+  ],
   ['flv', 'a.flv', [...lavfi(picture(), sine()), ...H264, '-c:a', 'aac'], { audio: 1, frameRate: 25 }],
 ];
 

@@ -3,6 +3,7 @@
  * of them what the steps `copy` or `first` would have made afterwards. Whatever doesn't fit, however late it is seen,
  * leaves nothing, and the media goes the ordinary way.
  */
+import { setMaxListeners } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { MediaRow } from '../../../db/schema.ts';
@@ -46,7 +47,7 @@ export function earlyTask(ctx: Context, ffmpeg: Ffmpeg, arriving: Arriving): Tas
       return await withScratch(ctx.config.encoding.scratchDir, job, async (scratch, name) => {
         const end = new AbortController();
         const step = stepContext(ctx, ffmpeg, jobContext, media, scratch, WANTED);
-        const own = { ...step, signal: AbortSignal.any([signal, end.signal]) };
+        const own = { ...step, signal: whichever(signal, end.signal) };
         const commit = await follow(own, arriving, name, job.payload['watch'] === true).finally(() =>
           end.abort(),
         );
@@ -109,6 +110,13 @@ async function lengthOf({ db, media }: StepContext): Promise<number | undefined>
   return row?.length ?? undefined;
 }
 
+/** Aborted with the first of them; for as many requests as are on their way. */
+function whichever(...signals: AbortSignal[]): AbortSignal {
+  const any = AbortSignal.any(signals);
+  setMaxListeners(Infinity, any);
+  return any;
+}
+
 /** Makes the variant and probes the upload, both while it arrives. The first that fails ends the other. */
 async function work(
   outer: StepContext,
@@ -118,7 +126,7 @@ async function work(
   watch: boolean,
 ): Promise<Commit> {
   const stop = new AbortController();
-  const ctx = { ...outer, signal: AbortSignal.any([outer.signal, stop.signal]) };
+  const ctx = { ...outer, signal: whichever(outer.signal, stop.signal) };
   const arrival = openArrival(ctx, arriving, ctx.signal);
   const { stage, plan, kind } = variant;
   ctx.progress({ percent: 0, stage });

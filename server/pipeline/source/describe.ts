@@ -109,12 +109,16 @@ export function chooseStreams({ streams, packets }: Probed): Chosen {
   };
 }
 
+/** FFmpeg's demuxers of pictures without a container, as cameras record them: of their packets only durations are known. */
+const BARE = /^(h264|hevc)$/;
+
 /** The streams whose packets tell about the source. */
 export function toScanOf({ format }: Probed, { video, audio, subtitles }: Chosen): ToScan {
   const timed = [...(video ? [video] : []), ...audio].map((s) => s.index);
   return {
     streams: [...timed, ...subtitles.map((s) => s.index)],
     jumping: mayJump(format.format_name) ? timed : [],
+    bare: BARE.test(format.format_name),
   };
 }
 

@@ -32,13 +32,15 @@ export interface ToScan {
   streams: readonly number[];
   /** Those of them by whose packets jumps of the container's clock are seen and taken out. */
   jumping: readonly number[];
+  /** There is no container, and so no clock: packets follow each other. */
+  bare: boolean;
 }
 
 /** Reads every packet of a file, or of what comes, once, decoding none. Streams without packets are absent. */
 export async function scanPackets(
   ffmpeg: Ffmpeg,
   from: { source: string } | { stdin: AsyncIterable<Buffer> },
-  { streams, jumping }: ToScan,
+  { streams, jumping, bare }: ToScan,
   { signal, stallMs, wallMs = 2 * 3600_000 }: ScanLimits,
 ): Promise<Map<number, StreamScan>> {
   const packets = new Map(streams.map((index) => [index, new PacketTimes()]));
@@ -48,9 +50,12 @@ export async function scanPackets(
   const take = (line: string): void => {
     const fields = new Map(line.split('|').map((field) => field.split('=') as [string, string]));
     const index = Number(fields.get('stream_index'));
-    const decodeTime = seconds(fields.get('dts_time')) ?? seconds(fields.get('pts_time'));
-    if (decodeTime === undefined) return;
     const duration = seconds(fields.get('duration_time')) ?? 0;
+    const decodeTime =
+      seconds(fields.get('dts_time')) ??
+      seconds(fields.get('pts_time')) ??
+      (bare ? packets.get(index)?.filled : undefined);
+    if (decodeTime === undefined) return;
     const offset = jumping.includes(index) ? clock.offsetAt(index, decodeTime, duration) : 0;
     packets.get(index)?.add((seconds(fields.get('pts_time')) ?? decodeTime) + offset, duration);
   };
@@ -78,6 +83,8 @@ function seconds(text: string | undefined): number | undefined {
 /** Presentation times in the order of decoding: they must be sorted before they are compared. */
 class PacketTimes {
   count = 0;
+  /** Seconds of all packets. */
+  filled = 0;
   #times = new Float64Array(1024);
   #durations = new Float64Array(1024);
 
@@ -86,6 +93,7 @@ class PacketTimes {
       this.#times = grown(this.#times);
       this.#durations = grown(this.#durations);
     }
+    this.filled += duration;
     this.#times[this.count] = time;
     this.#durations[this.count++] = duration;
   }
@@ -100,7 +108,7 @@ class PacketTimes {
       .sort();
     const medianInterval = intervals[intervals.length >> 1] ?? durations[0] ?? 0;
     const lasting = times.at(-1)! - times[0]!;
-    const filled = durations.reduce((sum, d) => sum + d, 0);
+    const { filled } = this;
     return {
       packets: this.count,
       start: times[0]!,

@@ -6,7 +6,7 @@ import sharp from 'sharp';
 import type { PosterDetails } from '../../media/output.ts';
 import type { Source, SourceVideo } from '../../media/source.ts';
 import { QUIET } from '../ffmpeg/ffmpeg.ts';
-import { encodeFailure, refuse } from '../failures.ts';
+import { encodeFailure, refusal, refuse } from '../failures.ts';
 import { decoding } from '../footprint.ts';
 import { plainPicture } from '../encode/filters.ts';
 import { publish } from '../output/publish.ts';
@@ -53,9 +53,16 @@ async function takeStill(ctx: StepContext, source: Source): Promise<string> {
   if (!video) return extract(ctx, path, 'cover.png', [], ['-map', `0:${source.cover}`]).then(orRefuse);
   let best: { file: string; light: number } | undefined;
   for (const [n, place] of PLACES.entries()) {
-    const seek = ['-ss', (place * Math.min(source.duration, video.end ?? source.duration)).toFixed(3)];
+    const at = place * Math.min(source.duration, video.end ?? source.duration);
+    const seek = at ? ['-ss', at.toFixed(3)] : []; // what has no clock can't be sought in
+    // What can't be decoded here, or not by key frames alone (Theora), may be elsewhere.
     const take = (inputOptions: string[], among: number): Promise<string | undefined> =>
-      extract(ctx, path, `still${n}.png`, [...inputOptions, ...seek], stillOf(video, among));
+      extract(ctx, path, `still${n}.png`, [...inputOptions, ...seek], stillOf(video, among)).catch(
+        (error: unknown) => {
+          if (!refusal(error)) throw error;
+          return undefined;
+        },
+      );
     const file = (await take(KEY_FRAMES_ONLY, KEY_FRAMES)) ?? (await take([], FRAMES));
     const light = file ? await lightOf(file) : -1;
     if (file && light > (best?.light ?? -1)) best = { file, light };
