@@ -68,7 +68,7 @@ inChromium('a film that is watched while it is encoded', () => {
     }, 240_000);
     // From here on nothing but the network could keep it waiting.
     const before = (await watched()).waits.length;
-    await eventually(() => Promise.resolve(outputs.size > 1));
+    await eventually(() => Promise.resolve(outputs.size > 1), 120_000);
     const loaded = 'buffered.end(video.buffered.length - 1) > video.duration - 1';
     await eventually(
       () => page.evaluate(`((video) => video.${loaded})(document.querySelector('video'))`),
