@@ -78,5 +78,8 @@ async function sendPage(res: Response, file: string, root: string): Promise<void
 function below(root: string, page: string): string {
   if (!root) return page;
   const path = root.replaceAll('&', '&amp;');
-  return page.replaceAll(/ (src|href)="\//g, ` $1="${path}/`).replace('<html ', `<html data-root="${path}" `);
+  // Functions: a `$` of the path would mean something in a text.
+  return page
+    .replaceAll(/(?<= (src|href)=")\//g, () => `${path}/`)
+    .replace('<html ', (tag) => `${tag}data-root="${path}" `);
 }

@@ -8,8 +8,8 @@ import { eventually, startServer, type TestServer } from '../server.ts';
 import { inChromium, launchChromium } from './chromium.ts';
 import { makeFilm, openFolder, openLoggedIn, pick, player } from './page.ts';
 
-/** One that is also the beginning of our own addresses. */
-const PATH = '/media';
+/** One that is also the beginning of our own addresses, with what means something in HTML and in replacements. */
+const PATH = '/media/$&';
 
 let browser: Browser;
 let server: TestServer;
