@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../../config.ts';
 import { processesWith } from '../../../test/processes.ts';
@@ -47,6 +48,19 @@ describe.each(['off', 'auto'] as const)('sandbox %s', (sandbox) => {
     const run = says(confinement, `sleep ${marker}; echo slept`);
     const pid = await eventually(async () => (await processesWith(`sleep\0${marker}`))[0]);
     expect(await readFile(`/proc/${pid}/oom_score_adj`, 'utf8')).toBe('1000\n');
+    expect(await run).toBe('slept');
+  });
+
+  it.each([
+    { background: false, nice: 10 },
+    { background: true, nice: 19 },
+  ])('yields to requests, also from a session of its own: $nice', async ({ background, nice }) => {
+    if (!confinement.nice.length || !existsSync('/proc/self/autogroup')) return; // not on this kernel
+    const marker = `3.${String(Date.now()).slice(-6)}`;
+    const run = says(confinement, `sleep ${marker}; echo slept`, { background });
+    const pid = await eventually(async () => (await processesWith(`sleep\0${marker}`))[0]);
+    await eventually(async () => (await readFile(`/proc/${pid}/autogroup`, 'utf8')).endsWith(`nice ${nice}\n`));
+    expect(getPriority(pid)).toBe(nice);
     expect(await run).toBe('slept');
   });
 

@@ -10,7 +10,7 @@
  *   FFmpeg another user: privileges.ts.
  * - unshare: without bubblewrap, where we are root and may, a namespace of processes that ends as a whole: a group of
  *   processes can be left (setsid), this can't.
- * - nice: requests are answered first.
+ * - nice: requests are answered first, and uploads received (see autogroup.ts).
  * - choom: where memory runs out (proc_pid_oom_score_adj(5)) FFmpeg is killed, and not the server.
  */
 import { execa } from 'execa';
@@ -61,11 +61,15 @@ export interface Command {
   cwd: string | undefined;
   /** The source's path as the command sees it. */
   source: string;
+  /** How much it yields to other sessions (autogroup.ts); 0: not at all. */
+  nice: number;
 }
 
 /** No single output file is larger, unless a step says so: a segment has 6 s, a poster one picture. */
 const FILE_SIZE_LIMIT = 1024 ** 3;
-/** On top of what all runs yield: the kernel then gives them eight times as much of a processor that both want. */
+/** What all runs yield. */
+const NICE = 10;
+/** On top of that: the kernel then gives the others eight times as much of a processor that both want. */
 const BACKGROUND = 9;
 /** A process that ignores the signal at the limit is killed a little later. Seconds. */
 const CPU_GRACE = 10;
@@ -107,7 +111,7 @@ export const commandEnvironment = (): Record<string, string> => ({
 export async function detectConfinement(encoding: Config['encoding']): Promise<Confinement> {
   const setpriv = await ifWorks(['setpriv', '--no-new-privs', '--pdeathsig', 'KILL']);
   const common = {
-    nice: await ifWorks(['nice', '-n', '10']),
+    nice: await ifWorks(['nice', '-n', String(NICE)]),
     expendable: await ifWorks(['choom', '-n', '1000', '--']),
     limits: await ifWorks(['prlimit', `--as=${encoding.memoryLimit}`, '--core=0']),
     setpriv,
@@ -160,7 +164,8 @@ export async function confine(
   const bounds = limits.length ? [...limits, ...limitsOf(view)] : [];
   const last = nice.length && view.background ? [...nice, 'nice', '-n', String(BACKGROUND)] : nice;
   const [file = tool, ...rest] = [...last, ...expendable, ...bounds, ...walls, tool, ...args(source)];
-  return { file, args: rest, cwd: view.scratch, source };
+  const yielded = nice.length ? NICE + (view.background ? BACKGROUND : 0) : 0;
+  return { file, args: rest, cwd: view.scratch, source, nice: yielded };
 }
 
 function limitsOf({ fileSize, wallMs }: View): string[] {

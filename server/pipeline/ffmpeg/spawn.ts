@@ -2,6 +2,7 @@
 import { execa } from 'execa';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
+import { yieldAsGroup } from './autogroup.ts';
 import { commandEnvironment, type Command } from './sandbox.ts';
 
 export interface Limits {
@@ -67,6 +68,7 @@ export async function spawnTool(
     extendEnv: false,
     ...(command.cwd ? { cwd: command.cwd } : {}),
   });
+  if (child.pid && command.nice) void yieldAsGroup(child.pid, command.nice);
   let end: ToolEnd = 'exit';
   const stop = (why: ToolEnd): void => {
     const over = child.exitCode !== null || child.signalCode !== null;

@@ -101,6 +101,7 @@ async function extract(
       outputs: [output],
       signal,
       patience: QUIET,
+      background: true,
       wallMs: 300_000,
     });
   } catch (error) {
