@@ -50,6 +50,9 @@ export interface MultivariantPlaylist {
 /** Fragmented MP4 with EXT-X-MAP needs version 6; 7 is what FFmpeg and Apple's tools write for it. */
 const VERSION = 7;
 
+/** The media sequence number of the first segment of every playlist. */
+export const FIRST_SEQUENCE = 1;
+
 /** Text of a media playlist. */
 export function stringifyMedia(playlist: MediaPlaylist): string {
   const { growing, iframesOnly, segments } = playlist;
@@ -58,11 +61,13 @@ export function stringifyMedia(playlist: MediaPlaylist): string {
     '#EXTM3U',
     `#EXT-X-VERSION:${VERSION}`,
     `#EXT-X-TARGETDURATION:${longest}`,
-    '#EXT-X-MEDIA-SEQUENCE:1',
+    `#EXT-X-MEDIA-SEQUENCE:${FIRST_SEQUENCE}`,
     `#EXT-X-PLAYLIST-TYPE:${growing ? 'EVENT' : 'VOD'}`,
     ...(iframesOnly ? ['#EXT-X-I-FRAMES-ONLY'] : ['#EXT-X-INDEPENDENT-SEGMENTS']),
     // Without it players begin a growing playlist at its end, as they would a live broadcast.
-    ...(growing ? ['#EXT-X-START:TIME-OFFSET=0,PRECISE=YES'] : []),
+    ...(growing
+      ? ['#EXT-X-START:TIME-OFFSET=0,PRECISE=YES', '#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES']
+      : []),
     `#EXT-X-MAP:URI="${playlist.map}"`,
     ...segments.flatMap(segment),
     ...(growing ? [] : ['#EXT-X-ENDLIST']),

@@ -4,8 +4,10 @@ import { Router, type RequestHandler } from 'express';
 import type { Context } from '../context.ts';
 import { AppError, notFound } from '../errors.ts';
 import { withSubtitles } from '../hls/subtitles.ts';
+import { createGrowth } from '../media/growth.ts';
 import type { RemoteEncoding } from '../providers/index.ts';
 import type { Access } from './access.ts';
+import { createBlockingReload } from './blocking-reload.ts';
 import { ownMedia } from './media-queries.ts';
 import { redirectToVideo } from './remote-playback.ts';
 import { idOf, resource } from './routes.ts';
@@ -30,6 +32,7 @@ const FILE = /^[\w-]{1,64}\.(?:m3u8|mp4|m4s|m4a|vtt)$/;
 
 export function playbackRoutes(ctx: Context, access: Access, remote?: RemoteEncoding): Router {
   const router = Router();
+  const hold = createBlockingReload(createGrowth(ctx.db));
 
   resource(router, '/:id/hls/index.m3u8', {
     async get(req, res) {
@@ -51,7 +54,15 @@ export function playbackRoutes(ctx: Context, access: Access, remote?: RemoteEnco
       const path = `${String(rendition)}/${String(file)}`;
       if (!path.endsWith('.m3u8'))
         return sendObject(req, res, ctx.storage, output.prefix + path, headersOf(path, found));
-      const playlist = await mediaPlaylistOf(ctx, output, path);
+      let playlist = await mediaPlaylistOf(ctx, output, path);
+      const { segments } = playlist ?? {};
+      if (
+        segments &&
+        (await hold(req, res, { outputId: output.id, rendition: String(rendition), segments }))
+      ) {
+        const now = await streamOutput(ctx.db, found.media.id, output.id);
+        playlist = now && (await mediaPlaylistOf(ctx, now, path));
+      }
       if (!playlist) throw notFound('No file');
       await sendPlaylist(req, res, playlist.text, playlistHeaders(found, playlist), found.token);
     },

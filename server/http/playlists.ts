@@ -14,6 +14,11 @@ export interface PlaylistText {
   growing: boolean;
 }
 
+export interface MediaPlaylistText extends PlaylistText {
+  /** That it has, while it is growing. */
+  segments?: number;
+}
+
 /** The multivariant playlist; undefined when there is nothing to play. */
 export async function multivariantOf(db: Db, mediaId: string): Promise<PlaylistText | undefined> {
   const outputs = await hlsOutputs(db, mediaId);
@@ -34,11 +39,12 @@ export async function mediaPlaylistOf(
   { db, storage }: Context,
   { id, prefix, details }: HlsOutput,
   path: string,
-): Promise<PlaylistText | undefined> {
+): Promise<MediaPlaylistText | undefined> {
   const [rendition = '', file] = path.split('/');
   if (details.state === 'growing') {
     const segments = file === 'index.m3u8' ? await segmentsOf(db, id, rendition) : [];
-    return segments.length ? { text: playlistOf(segments, true), growing: true } : undefined;
+    if (!segments.length) return undefined;
+    return { text: playlistOf(segments, true), growing: true, segments: segments.length };
   }
   try {
     return { text: await text(await storage.read(prefix + path)), growing: false };
