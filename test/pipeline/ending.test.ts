@@ -145,7 +145,9 @@ describe.each(['off', 'auto'] as const)('sandbox %s', (sandbox) => {
 });
 
 describe('the watchdog', () => {
-  const command = (script: string) => ({ file: 'sh', args: ['-c', script], cwd: undefined, source: '' });
+  const command = (script: string) => ({
+    ...{ file: 'sh', args: ['-c', script], cwd: undefined, source: '', nice: 0 },
+  });
   const print = (lines: string[]) => lines.map((line) => `echo "${line}" >&3`).join('; ');
   it.each([
     ['repeats itself', ['frame=7']],

@@ -104,8 +104,9 @@ function checkTrack({ name, playlist, packets, frameRate }: Track, origin: Origi
   }
   const total = sum(playlist.segments.map((s) => s.duration));
   const length = Math.max(...packets.map((p) => p.pts + p.duration)) - Math.min(...packets.map((p) => p.pts));
-  // FFmpeg leaves what fills the last AAC frame out of EXTINF, and Matroska says when pictures begin but not when they end.
-  const tolerance = !frameRate ? AUDIO_FRAME : encoded ? 0.002 : 1 / frameRate;
+  // FFmpeg leaves what fills the last AAC frame out of EXTINF, and rounds each piece of a second to microseconds; Matroska says when
+  // pictures begin but not when they end.
+  const tolerance = !frameRate ? AUDIO_FRAME + 1e-6 * total : encoded ? 0.002 : 1 / frameRate;
   must(Math.abs(total - length) < tolerance, `${name}: EXTINF sum ${total} is its length ${length}`);
   for (let i = 1; i < packets.length; i++)
     if (Math.abs(packets[i]!.dts - packets[i - 1]!.dts - packets[i - 1]!.duration) > 0.001)

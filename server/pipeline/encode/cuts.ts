@@ -1,19 +1,29 @@
 /** Where pieces that FFmpeg writes become segments. Pure. */
 import { SEGMENT_SECONDS } from '../../hls/media-playlist.ts';
 
-/** Seconds: FFmpeg's pieces, each of which begins with a key frame. */
-export const PIECE_SECONDS = 2;
+/** Seconds between the key frames that we make, each of which begins a piece of FFmpeg's; but the first comes sooner. */
+export const KEY_FRAME_SECONDS = 2;
+/** Seconds of the first piece, which is the first segment. */
+const FIRST_SECONDS = 1;
 /** Pieces are a frame longer or shorter than they should be. */
 const TOLERANCE = 0.1;
 
 /**
- * Seconds from the start: where the segment that begins at `time` should end. The first three are short, so that
- * playing can start; all renditions are cut by the same rule, and so at the same times.
+ * Seconds from the start: where the segment that begins at `time` should end, which is at 1, 2, 4, 6, 12, 18 … The first ones
+ * are short, so that playing can start; all renditions are cut by the same rule, and so at the same times.
  */
 export function nextCut(time: number): number {
-  const step = time + TOLERANCE < SEGMENT_SECONDS ? PIECE_SECONDS : SEGMENT_SECONDS;
-  return (Math.floor((time + TOLERANCE) / step) + 1) * step;
+  const reached = time + TOLERANCE;
+  if (reached < FIRST_SECONDS) return FIRST_SECONDS;
+  const step = reached < SEGMENT_SECONDS ? KEY_FRAME_SECONDS : SEGMENT_SECONDS;
+  return (Math.floor(reached / step) + 1) * step;
 }
+
+/**
+ * FFmpeg's expression for the time of the next key frame, in seconds from the start of the whole, by the number of those that
+ * were made (`n_forced`): where segments may be cut.
+ */
+export const KEY_FRAME_TIMES = `max(${KEY_FRAME_SECONDS}*(n_forced-1),min(n_forced,1)*${FIRST_SECONDS})`;
 
 /** Number, from 0, of the segment that begins at `time`, at which one must begin. */
 export function segmentAt(time: number): number {
@@ -48,7 +58,7 @@ export class FreeCutter<T extends { duration: number }> implements PieceCutter<T
     const full = this.#seconds() + piece.duration > LONGEST_SEGMENT ? this.end() : undefined;
     this.#waiting.push(piece);
     if (full) return [full];
-    const wanted = this.#time + TOLERANCE < SEGMENT_SECONDS ? PIECE_SECONDS : SEGMENT_SECONDS;
+    const wanted = this.#time + TOLERANCE < SEGMENT_SECONDS ? KEY_FRAME_SECONDS : SEGMENT_SECONDS;
     return this.#seconds() + TOLERANCE >= wanted ? listed(this.end()) : [];
   }
 

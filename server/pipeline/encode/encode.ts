@@ -5,16 +5,16 @@ import { SEGMENT_SECONDS } from '../../hls/media-playlist.ts';
 import { TIME_OFFSET } from '../../hls/time.ts';
 import type { Source, SourceAudio, SourceVideo } from '../../media/source.ts';
 import { rangeFilter, seekOptions, seekTime, type Chunk } from '../parts/chunks.ts';
-import { PIECE_SECONDS } from './cuts.ts';
+import { KEY_FRAME_SECONDS, KEY_FRAME_TIMES } from './cuts.ts';
 import { ENCODERS } from './encoders.ts';
 import { evenPictures, plainPicture, plainSound, scaled } from './filters.ts';
 import { frameRate as constantRate, timescale, type FrameRate, type Rung } from './ladder.ts';
 
-const KEY_FRAME_SECONDS = 2;
-/** Of a source's own picture: short enough to make segments of the right length of them. */
-export const COPY_PIECE_SECONDS = 1;
-/** FFmpeg cuts at the first key frame after that: at each, also where the first one of a chunk came late. */
-const CHUNK_PIECE_SECONDS = 1;
+/**
+ * FFmpeg begins a piece at the first key frame after that: at each of ours, also where the first one of a chunk came late, and
+ * at enough of a source's own to make segments of the right length of them.
+ */
+export const PIECE_SECONDS = 1;
 const AUDIO_BITRATE = 128_000;
 
 export interface Output {
@@ -93,8 +93,7 @@ export function planEncode(source: Source, wanted: Wanted, settings: Settings): 
     outputs: [
       ...rungs.map((rung, n) => {
         const options = picture(rung, n, wanted, settings);
-        const seconds = chunk ? CHUNK_PIECE_SECONDS : PIECE_SECONDS;
-        return hlsOutput(rung.name, options, { seconds, ticks: timescale(rate) });
+        return hlsOutput(rung.name, options, { ticks: timescale(rate) });
       }),
       ...audio.map(({ name, source: track }) => hlsOutput(name, sound(track, soundDuration))),
     ],
@@ -127,7 +126,7 @@ export function planCopy(
     globalOptions: [],
     outputs: [
       hlsOutput(name, ['-map', `0:${video.index}`, '-c:v', 'copy'], {
-        seconds: shortPieces ? COPY_PIECE_SECONDS : SEGMENT_SECONDS,
+        seconds: shortPieces ? PIECE_SECONDS : SEGMENT_SECONDS,
         ticks: timescale(constantRate(video)),
       }),
       ...audio.map((a) => hlsOutput(a.name, soundOf(a.source))),
@@ -178,13 +177,14 @@ function picture(
     ...encoder.options(settings.presets[codec], settings.threads),
     ...['-maxrate', String(rung.maxRate), '-bufsize', String(rung.bufferSize)],
     // FFmpeg counts `t` from the first frame, key frames of chunks by the time in the whole.
-    ...['-force_key_frames', `expr:gte(t,n_forced*${KEY_FRAME_SECONDS}${late(chunk)})`],
+    ...['-force_key_frames', `expr:gte(t,${keyFrameTimes(chunk)})`],
     ...['-g', String(everything), '-fps_mode', 'passthrough'],
   ];
 }
 
-const late = (chunk: Chunk | undefined): string =>
-  chunk && chunk.lateness > 0 ? `-${chunk.lateness.toFixed(9)}` : '';
+/** Seconds from the first frame. A chunk that begins later has none of the first, short segment. */
+const keyFrameTimes = (chunk: Chunk | undefined): string =>
+  chunk?.start ? `n_forced*${KEY_FRAME_SECONDS}-${chunk.lateness.toFixed(9)}` : KEY_FRAME_TIMES;
 
 const threads = ({ threads: count }: Settings): string[] => (count ? ['-threads', String(count)] : []);
 

@@ -59,7 +59,9 @@ describe.each(['off', 'auto'] as const)('sandbox %s', (sandbox) => {
     const marker = `3.${String(Date.now()).slice(-6)}`;
     const run = says(confinement, `sleep ${marker}; echo slept`, { background });
     const pid = await eventually(async () => (await processesWith(`sleep\0${marker}`))[0]);
-    await eventually(async () => (await readFile(`/proc/${pid}/autogroup`, 'utf8')).endsWith(`nice ${nice}\n`));
+    await eventually(async () =>
+      (await readFile(`/proc/${pid}/autogroup`, 'utf8')).endsWith(`nice ${nice}\n`),
+    );
     expect(getPriority(pid)).toBe(nice);
     expect(await run).toBe('slept');
   });
