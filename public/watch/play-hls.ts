@@ -30,7 +30,15 @@ const MISSING_RETRIES = 5;
 /** Recoveries from decoding errors in a row before it gives up. */
 const MEDIA_RECOVERIES = 3;
 const NETWORK_RETRY_MS = 3_000;
-const CONFIG: Partial<HlsConfig> = { capLevelToPlayerSize: true, backBufferLength: 60 };
+/**
+ * With `lowLatencyMode` a request for the next segment would be held all the time while a film grows, and browsers have six connections for
+ * all pages of a host (HTTP/1.1). So it is made when that segment should be there.
+ */
+const CONFIG: Partial<HlsConfig> = {
+  capLevelToPlayerSize: true,
+  backBufferLength: 60,
+  lowLatencyMode: false,
+};
 
 /** What the player's menus show and choose. */
 export interface Choices {

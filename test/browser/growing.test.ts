@@ -98,6 +98,17 @@ inChromium('a film that is watched while it is encoded', () => {
     page.evaluate(`{ const video = document.querySelector('video'); video.${what}; }`);
 
   /** The outputs whose pictures the page has asked for, so far. */
+  it('asks for the next segment before it is there', async () => {
+    const id = await uploadFile(server, await film(30, '-c:v', 'mpeg4', '-c:a', 'libopus'));
+    const { page, context } = await openLoggedIn(browser, server);
+    const [request] = await Promise.all([
+      page.waitForRequest(/\/v\d+\/index\.m3u8\?.*_HLS_msn=\d/),
+      page.goto(`${server.url}/watch/${id}`),
+    ]);
+    expect((await request.response())?.status()).toBe(200);
+    await context.close();
+  });
+
   function outputsShown(page: Page): Set<string> {
     const outputs = new Set<string>();
     page.on('request', (request) => {
