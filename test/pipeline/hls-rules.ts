@@ -238,8 +238,10 @@ function checkAlignment(
     must(Math.abs(packets[0]!.pts - first.packets[0]!.pts) < 0.05, `${name}: begins when ${first.name} does`);
   const start = first.packets[0]!.pts;
   for (const { name, packets, playlist } of audio) {
+    // That of a picture that is taken over as it is has 2 s where rungs have their first two segments.
+    const fewer = originOf(name) === 'encoded' ? 0 : 1;
     must(
-      !encoded[0] || playlist.segments.length === encoded[0].playlist.segments.length,
+      !encoded[0] || playlist.segments.length === encoded[0].playlist.segments.length - fewer,
       `${name}: is cut as often as ${encoded[0]?.name}`,
     );
     // The encoder's priming is one frame before the first sound.

@@ -29,6 +29,9 @@ it('leaves no crumb at the end', () => {
   expect(ending([2, 2, 2, 2, 2, 2, 0.02], 12)).toBe('2.00 2.00 2.00 6.02');
   expect(ending([2, 2, 0.2], 4.2)).toBe('2.00 2.20');
   expect(ending([2, 2, 1.99], 6)).toBe('2.00 2.00 1.99');
+  // Sounds beside a picture that is taken over as it is have pieces of 2 s from the start.
+  expect(ending([2, 0.04], 2.04)).toBe('2.04');
+  expect(ending([2, 2, 2, 0.04], 6.04)).toBe('2.00 2.00 2.04');
   // More than a crumb is a segment; and what does not end where it should is cut as if nobody had known.
   expect(ending([2, 2, 2, 0.5], 6.5)).toBe('2.00 2.00 2.00 0.50');
   expect(ending([2, 2, 2, 2, 2, 2, 2], 4)).toBe('2.00 2.00 2.00 6.00 2.00');

@@ -96,6 +96,9 @@ export class Cutter<T extends { duration: number }> implements PieceCutter<T> {
     const held = this.#reached() && piece.duration > CRUMB ? this.#flush() : [];
     this.#waiting.push(piece);
     this.#time += piece.duration;
+    // A piece may reach beyond the next cut: sounds have pieces of 2 s where the first cut is at 1.
+    for (let next = nextCut(this.#cut); next <= this.#time + TOLERANCE; next = nextCut(next))
+      this.#cut = next;
     const last = Math.abs(this.#cut - this.#end) < CRUMB;
     return this.#reached() && !last ? [...held, ...this.#flush()] : held;
   }

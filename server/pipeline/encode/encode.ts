@@ -15,6 +15,11 @@ import { frameRate as constantRate, timescale, type FrameRate, type Rung } from 
  * at enough of a source's own to make segments of the right length of them.
  */
 export const PIECE_SECONDS = 1;
+/**
+ * Of a sound that waits for no encoder of pictures: FFmpeg writes its list of pieces anew for each, which for two hours in pieces of a
+ * second takes longer than to copy it.
+ */
+const SOUND_PIECE_SECONDS = KEY_FRAME_SECONDS;
 const AUDIO_BITRATE = 128_000;
 
 export interface Output {
@@ -75,6 +80,7 @@ export function planEncode(source: Source, wanted: Wanted, settings: Settings): 
   const audio = wanted.audio ? source.audio.map(plannedAudio) : [];
   // A sound of its own lasts as long as it lasts; silence is only added beside a picture.
   const soundDuration = source.video ? source.duration : undefined;
+  const soundPieces = { seconds: source.video ? PIECE_SECONDS : SOUND_PIECE_SECONDS };
   return {
     root: ROOT,
     // Calls and broadcasts change their size on the way: the scaler takes that, a new graph would start at time 0.
@@ -93,9 +99,9 @@ export function planEncode(source: Source, wanted: Wanted, settings: Settings): 
     outputs: [
       ...rungs.map((rung, n) => {
         const options = picture(rung, n, wanted, settings);
-        return hlsOutput(rung.name, options, { ticks: timescale(rate) });
+        return hlsOutput(rung.name, options, { seconds: PIECE_SECONDS, ticks: timescale(rate) });
       }),
-      ...audio.map(({ name, source: track }) => hlsOutput(name, sound(track, soundDuration))),
+      ...audio.map(({ name, source: track }) => hlsOutput(name, sound(track, soundDuration), soundPieces)),
     ],
     video: rungs.map(({ name, width, height, maxRate }) => ({
       ...{ name, width, height, maxRate },
@@ -129,7 +135,7 @@ export function planCopy(
         seconds: shortPieces ? PIECE_SECONDS : SEGMENT_SECONDS,
         ticks: timescale(constantRate(video)),
       }),
-      ...audio.map((a) => hlsOutput(a.name, soundOf(a.source))),
+      ...audio.map((a) => hlsOutput(a.name, soundOf(a.source), { seconds: SOUND_PIECE_SECONDS })),
     ],
     video: [{ name, width, height, frameRate, maxRate: source.bitrate ?? 0 }],
     audio,
@@ -201,7 +207,7 @@ const sound = (audio: SourceAudio, duration: number | undefined): string[] => [
 function hlsOutput(
   name: string,
   options: string[],
-  { seconds = PIECE_SECONDS, ticks }: { seconds?: number; ticks?: number } = {},
+  { seconds, ticks }: { seconds: number; ticks?: number },
 ): Output {
   const folder = `${ROOT}/${name}`;
   const segment = ['movflags=+frag_discont', ...(ticks ? [`video_track_timescale=${ticks}`] : [])].join(':');
