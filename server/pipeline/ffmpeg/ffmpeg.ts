@@ -103,7 +103,7 @@ export function createFfmpeg(encoding: Config['encoding']): Ffmpeg {
           ...[...COMMON_FLAGS, ...options],
           ...(limits.stdin ? pipeFlags(encoding) : inputFlags(encoding, path)),
         ],
-        source === undefined ? {} : { source },
+        { prompt: true, ...(source === undefined ? {} : { source }) },
         { ...limits, onStdoutLine: onLine },
       ),
     encoders: () => {

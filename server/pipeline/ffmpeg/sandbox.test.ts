@@ -52,15 +52,16 @@ describe.each(['off', 'auto'] as const)('sandbox %s', (sandbox) => {
   });
 
   it.each([
-    { background: false, nice: 10 },
-    { background: true, nice: 19 },
-  ])('yields to requests, also from a session of its own: $nice', async ({ background, nice }) => {
+    { view: {}, nice: 10, session: 10 },
+    { view: { background: true }, nice: 19, session: 19 },
+    { view: { prompt: true }, nice: 10, session: 0 },
+  ])('yields to requests, also from a session of its own: $view', async ({ view, nice, session }) => {
     if (!confinement.nice.length || !existsSync('/proc/self/autogroup')) return; // not on this kernel
     const marker = `3.${String(Date.now()).slice(-6)}`;
-    const run = says(confinement, `sleep ${marker}; echo slept`, { background });
+    const run = says(confinement, `sleep ${marker}; echo slept`, view);
     const pid = await eventually(async () => (await processesWith(`sleep\0${marker}`))[0]);
     await eventually(async () =>
-      (await readFile(`/proc/${pid}/autogroup`, 'utf8')).endsWith(`nice ${nice}\n`),
+      (await readFile(`/proc/${pid}/autogroup`, 'utf8')).endsWith(`nice ${session}\n`),
     );
     expect(getPriority(pid)).toBe(nice);
     expect(await run).toBe('slept');

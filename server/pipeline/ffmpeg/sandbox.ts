@@ -51,6 +51,8 @@ export interface View {
   fileSize?: number | undefined;
   /** Gives way to all other runs. */
   background?: boolean | undefined;
+  /** Its answer is waited for: it has its share beside them. */
+  prompt?: boolean | undefined;
   /** Milliseconds after which it is killed: no processor works longer for it. */
   wallMs: number;
 }
@@ -164,7 +166,7 @@ export async function confine(
   const bounds = limits.length ? [...limits, ...limitsOf(view)] : [];
   const last = nice.length && view.background ? [...nice, 'nice', '-n', String(BACKGROUND)] : nice;
   const [file = tool, ...rest] = [...last, ...expendable, ...bounds, ...walls, tool, ...args(source)];
-  const yielded = nice.length ? NICE + (view.background ? BACKGROUND : 0) : 0;
+  const yielded = nice.length && !view.prompt ? NICE + (view.background ? BACKGROUND : 0) : 0;
   return { file, args: rest, cwd: view.scratch, source, nice: yielded };
 }
 

@@ -68,8 +68,7 @@ export async function spawnTool(
     extendEnv: false,
     ...(command.cwd ? { cwd: command.cwd } : {}),
   });
-  // What reads an upload while it arrives has to keep pace with it, or it would be the later at its end.
-  if (child.pid && command.nice && !watched.stdin) void yieldAsGroup(child.pid, command.nice);
+  if (child.pid && command.nice) void yieldAsGroup(child.pid, command.nice);
   let end: ToolEnd = 'exit';
   const stop = (why: ToolEnd): void => {
     const over = child.exitCode !== null || child.signalCode !== null;
