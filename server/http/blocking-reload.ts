@@ -50,8 +50,8 @@ export function createBlockingReload(growth: Growth) {
     const answer = (): void => enough.abort();
     const timer = setTimeout(answer, HOLD_MS);
     res.once('close', answer);
-    const { outputId, rendition: name } = rendition;
-    await growth.reaches({ outputId, rendition: name, sequence: wanted - FIRST_SEQUENCE }, enough.signal);
+    const { segments: first, ...which } = rendition;
+    await growth.reaches({ ...which, first, last: wanted - FIRST_SEQUENCE }, enough.signal);
     clearTimeout(timer);
     res.off('close', answer);
     return true;

@@ -3,22 +3,24 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from '../../db/dialect.ts';
 import type { HlsDetails } from '../hls/model.ts';
 
-export interface AwaitedSegment {
+/** Segments of a rendition that follow those it has: viewers see none behind one that is missing. */
+export interface AwaitedSegments {
   outputId: string;
   rendition: string;
-  /** From 0. */
-  sequence: number;
+  /** The first and the last of them, counted from 0. */
+  first: number;
+  last: number;
 }
 
 export interface Growth {
   /**
-   * Resolves when there is something new to see: the segment, or an output that does not grow any more, or a database that can't
+   * Resolves when there is something new to see: the segments, or an output that does not grow any more, or a database that can't
    * be asked. And when `signal` aborts. Never rejects.
    */
-  reaches(segment: AwaitedSegment, signal: AbortSignal): Promise<void>;
+  reaches(segments: AwaitedSegments, signal: AbortSignal): Promise<void>;
 }
 
-interface Waiter extends AwaitedSegment {
+interface Waiter extends AwaitedSegments {
   release: () => void;
 }
 
@@ -28,12 +30,10 @@ export function createGrowth(db: Db, pollMs = 200): Growth {
   let looping = false;
 
   const look = async (): Promise<void> => {
-    const ids = [...new Set([...waiters].map(({ outputId }) => outputId))];
-    const [growing, reached] = await Promise.all([growingAmong(db, ids), lastSegments(db, ids)]);
-    for (const waiter of waiters) {
-      const last = reached.get(keyOf(waiter)) ?? -1;
-      if (last >= waiter.sequence || !growing.has(waiter.outputId)) waiter.release();
-    }
+    const asking = [...waiters];
+    const [growing, there] = await Promise.all([growingAmong(db, asking), segmentsAmong(db, asking)]);
+    for (const waiter of asking)
+      if (!growing.has(waiter.outputId) || keysOf(waiter).every((key) => there.has(key))) waiter.release();
   };
   const loop = async (): Promise<void> => {
     looping = true;
@@ -45,14 +45,14 @@ export function createGrowth(db: Db, pollMs = 200): Growth {
   };
 
   return {
-    reaches: (segment, signal) =>
+    reaches: (segments, signal) =>
       new Promise((resolve) => {
         const release = (): void => {
           waiters.delete(waiter);
           signal.removeEventListener('abort', release);
           resolve();
         };
-        const waiter = { ...segment, release };
+        const waiter = { ...segments, release };
         if (signal.aborted) return resolve();
         signal.addEventListener('abort', release);
         waiters.add(waiter);
@@ -61,23 +61,39 @@ export function createGrowth(db: Db, pollMs = 200): Growth {
   };
 }
 
-async function growingAmong(db: Db, ids: readonly string[]): Promise<Set<string>> {
-  const rows = await db.selectFrom('output').select(['id', 'details']).where('id', 'in', ids).execute();
+const outputsOf = (asked: readonly AwaitedSegments[]): string[] => [
+  ...new Set(asked.map(({ outputId }) => outputId)),
+];
+
+async function growingAmong(db: Db, asked: readonly AwaitedSegments[]): Promise<Set<string>> {
+  const rows = await db
+    .selectFrom('output')
+    .select(['id', 'details'])
+    .where('id', 'in', outputsOf(asked))
+    .execute();
   return new Set(
     rows.filter((row) => (JSON.parse(row.details) as HlsDetails).state === 'growing').map(({ id }) => id),
   );
 }
 
-/** Of each rendition the sequence of its last segment. */
-async function lastSegments(db: Db, ids: readonly string[]): Promise<Map<string, number>> {
+/** The keys of those that are there. */
+async function segmentsAmong(db: Db, asked: readonly AwaitedSegments[]): Promise<Set<string>> {
   const rows = await db
     .selectFrom('segment')
-    .select(({ fn }) => ['outputId', 'rendition', fn.max('sequence').as('last')])
-    .where('outputId', 'in', ids)
-    .groupBy(['outputId', 'rendition'])
+    .select(['outputId', 'rendition', 'sequence'])
+    .where('outputId', 'in', outputsOf(asked))
+    .where('sequence', 'in', [...new Set(asked.flatMap(sequencesOf))])
     .execute();
-  return new Map(rows.map((row) => [keyOf(row), row.last]));
+  return new Set(rows.map((row) => keyOf(row, row.sequence)));
 }
 
-const keyOf = ({ outputId, rendition }: { outputId: string; rendition: string }): string =>
-  `${outputId}/${rendition}`;
+const sequencesOf = ({ first, last }: AwaitedSegments): number[] =>
+  Array.from({ length: last - first + 1 }, (_, n) => first + n);
+
+const keysOf = (asked: AwaitedSegments): string[] =>
+  sequencesOf(asked).map((sequence) => keyOf(asked, sequence));
+
+const keyOf = (
+  { outputId, rendition }: Pick<AwaitedSegments, 'outputId' | 'rendition'>,
+  sequence: number,
+): string => `${outputId}/${rendition}/${sequence}`;

@@ -31,11 +31,16 @@ describe.each(DIALECTS)('blocking reload on %s', (dialect) => {
   };
   /** Adds segments until there are so many. */
   const grow = (rendition: string, count: number): Promise<void> =>
+    add(
+      rendition,
+      Array.from({ length: count }, (_, sequence) => sequence),
+    );
+  const add = (rendition: string, sequences: number[]): Promise<void> =>
     transact(test.ctx.db, (trx) =>
       addSegments(
         trx,
         streamOf(media),
-        Array.from({ length: count }, (_, sequence) => ({
+        sequences.map((sequence) => ({
           ...{ rendition, sequence, uri: `${sequence}.m4s`, duration: 2, bytes: 1, keyFrames: [] },
         })),
       ),
@@ -75,6 +80,16 @@ describe.each(DIALECTS)('blocking reload on %s', (dialect) => {
     const { status, text, headers } = await fourth.answer;
     expect([status, segmentsIn(text)]).toEqual([200, 5]);
     expect(headers['cache-control']).toBe('public, no-cache');
+  });
+
+  it('waits for the segment that is missing, when parts end in another order', async () => {
+    const third = asked('?_HLS_msn=3');
+    const fourth = asked('?_HLS_msn=4');
+    await add('360p', [3, 4]);
+    await pause(700);
+    expect([third.state.answered, fourth.state.answered]).toEqual([false, false]);
+    await add('360p', [2]);
+    for (const { answer } of [third, fourth]) expect(segmentsIn((await answer).text)).toBe(5);
   });
 
   it('answers with the end when there will be no more', async () => {
