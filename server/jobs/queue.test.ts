@@ -348,6 +348,21 @@ describe.each(DIALECTS)('the queue on %s', (dialect) => {
     expect((await claim())?.key).toBe('a');
   });
 
+  it('claims at once what need not wait for its time any more, but no retry', async () => {
+    const hasten = (key: string) => transact(db, (trx) => queue.hasten(trx, key));
+    await add({ key: 'a', runAt: Date.now() + 60_000 });
+    expect(await hasten('b')).toBe(false);
+    expect(await hasten('a')).toBe(true);
+    expect(await row('a')).toMatchObject({ delayed: 0 });
+    expect(await statuses()).toEqual(['queued', 'queued']); // which workers hear
+    await fail(await claimed());
+    expect(await row('a')).toMatchObject({ status: 'queued', delayed: 1 });
+    expect(await hasten('a')).toBe(false);
+    await add({ key: 'full' });
+    await queue.release(db, await claimed(), { code: 'no_room', message: 'No room.', delayMs: 60_000 });
+    expect(await hasten('full')).toBe(false);
+  });
+
   it('claims what was due when it was added by a clock that is ahead', async () => {
     await add({ key: 'a' });
     const now = Date.now() - 3_600_000;

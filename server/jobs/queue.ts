@@ -69,6 +69,22 @@ export async function addAll(trx: Trx, jobs: readonly NewJob[]): Promise<number>
   return added;
 }
 
+/** Makes a job due that waits for its first run. False when there is none: what was put off, or failed, keeps its distance. */
+export async function hasten(trx: Trx, key: string): Promise<boolean> {
+  const rows = await trx
+    .updateTable('job')
+    .set(queuedAt(Date.now()))
+    .where('key', '=', key)
+    .where('status', '=', 'queued')
+    .where('delayed', '=', 1)
+    .where('attempts', '=', 0)
+    .where('errorCode', 'is', null)
+    .returningAll()
+    .execute();
+  for (const row of rows) emitStatus(trx, row);
+  return rows.length > 0;
+}
+
 export interface ClaimOptions {
   /** Name of the worker, for people who look at the row. */
   worker: string;

@@ -2,7 +2,7 @@
 import type { Trx } from '../../db/dialect.ts';
 import type { MediaRow } from '../../db/schema.ts';
 import type { Config } from '../config.ts';
-import { add, cancelMediaJobs } from '../jobs/queue.ts';
+import { add, cancelMediaJobs, hasten } from '../jobs/queue.ts';
 import type { ClaimedJob, JobFailure } from '../jobs/job.ts';
 import { lockMedia, transition, type MediaError } from '../media/media.ts';
 import { hlsOutputs } from '../media/growing.ts';
@@ -57,7 +57,8 @@ export async function advance(trx: Trx, media: MediaRow, encoding: Config['encod
   }
   const state = await stateOf(trx, media, encoding);
   for (const step of STEPS)
-    if (!step.partOf && !step.done(state) && step.due(state)) await addJob(trx, media, step);
+    if (!step.partOf && !step.done(state) && step.due(state))
+      await addJob(trx, media, step, step.delayMs?.(state));
   await joinWhatIsWhole(trx, media, priorityOf);
   const awaited = await isAwaitedElsewhere(trx, media, state);
   if (!state.plays) return;
@@ -206,14 +207,17 @@ const priorityOf = (step: string): number => STEPS.find(({ name }) => name === s
 
 const keyOf = (media: MediaRow, step: string): string => `${media.id}:${step}:${media.attempt}`;
 
-async function addJob(trx: Trx, media: MediaRow, step: Step): Promise<void> {
+async function addJob(trx: Trx, media: MediaRow, step: Step, delayMs?: number): Promise<void> {
+  const key = keyOf(media, step.name);
+  if (delayMs === 0 && (await hasten(trx, key))) return;
   await add(trx, {
-    key: keyOf(media, step.name),
+    key,
     task: step.name,
     mediaId: media.id,
     mediaAttempt: media.attempt,
     owner: media.owner,
     priority: step.priority,
+    ...(delayMs ? { runAt: Date.now() + delayMs } : {}),
   });
 }
 

@@ -77,6 +77,8 @@ export interface Step {
   done(state: MediaState): boolean;
   /** It can run, and this media has a need of it. */
   due(state: MediaState): boolean;
+  /** Milliseconds for which its job lets others begin when it becomes due; 0 ends that at once. */
+  delayMs?(state: MediaState): number;
   /** It works on what is stored already, and never asks for `sourcePath()`. */
   fromStored?: true;
   /** What it takes of the machine beyond the little that every step may take, estimated from above. */

@@ -46,6 +46,8 @@ describe.each(DIALECTS)('on %s', (dialect) => {
   const jobs = (): Promise<string[]> => one.jobs();
   const go = (): Promise<void> => transact(db, async (trx) => advance(trx, await media(trx), encoding));
   const probed = (source: string) => db.updateTable('media').set({ source }).where('id', '=', id).execute();
+  const jobOf = (task: string) =>
+    db.selectFrom('job').selectAll().where('task', '=', task).executeTakeFirstOrThrow();
   const take = async (...tasks: string[]) => (await claim(db, { worker: 'w', tasks, leaseMs: 60_000 }))!;
   const publish = async (kind: OutputKind, wanted = encoding): Promise<void> =>
     transact(db, async (trx) => {
@@ -77,15 +79,21 @@ describe.each(DIALECTS)('on %s', (dialect) => {
     expect(await jobs()).toEqual(['probe queued']);
   });
 
-  it('then encodes, and takes a poster of a video first', async () => {
+  it('then encodes, and takes a poster of a video when its first seconds should be there', async () => {
     await probed(VIDEO);
+    const since = Date.now();
     await go();
     await go();
     expect(await jobs()).toEqual(['ladder queued', 'poster queued', 'probe queued']);
-    expect([(await take('ladder', 'poster')).task, (await take('ladder', 'poster')).task]).toEqual([
-      'poster',
-      'ladder',
-    ]);
+    const { delayed, runAt } = await jobOf('poster');
+    expect([delayed, runAt >= since + 3_000 && runAt < since + 30_000]).toEqual([1, true]);
+  });
+
+  it('takes the poster at once when the whole video is there sooner', async () => {
+    await probed(VIDEO);
+    await go();
+    await publish('ladder');
+    expect((await take('poster')).task).toBe('poster');
   });
 
   it('takes the poster of a picture that can be copied when that plays, or is not used', async () => {
@@ -117,6 +125,7 @@ describe.each(DIALECTS)('on %s', (dialect) => {
   it('is ready without a poster when that failed, before or after the stream', async () => {
     await probed(VIDEO);
     await go();
+    await db.updateTable('job').set({ delayed: 0 }).where('task', '=', 'poster').execute(); // as its time comes
     await failing('poster');
     expect((await media()).status).toBe('processing');
     await publish('ladder');
@@ -127,11 +136,7 @@ describe.each(DIALECTS)('on %s', (dialect) => {
     await probed(VIDEO);
     await publish('ladder');
     if (status === 'running') await take('poster');
-    const { id: poster } = await db
-      .selectFrom('job')
-      .select('id')
-      .where('task', '=', 'poster')
-      .executeTakeFirstOrThrow();
+    const { id: poster } = await jobOf('poster');
     await transact(db, async (trx) => {
       const job = (await cancelJob(trx, poster))!;
       await mediaFailed(trx, job, FAILURE, encoding);

@@ -202,11 +202,13 @@ describe('an FFmpeg that does nothing', () => {
     const path = join(dir, 'ffmpeg');
     await writeFile(path, '#!/bin/bash\nexec sleep 1000\n');
     for (const each of [dir, path]) await chmod(each, 0o755);
-    // The poster waits for a picture that is copied, and is taken beside one that is encoded.
+    // The poster waits for a picture that is copied, and for the first seconds of one that is encoded.
     const other = await makeMedia('other.mkv', ['-i', clip, '-c:v', 'mpeg4', '-c:a', 'copy']);
     const bench = await openBench({ FFMPEG_PATH: path, SANDBOX: 'off', STALL_TIMEOUT: '1s' });
     try {
       const ids = [await bench.upload(clip), await bench.upload(other)];
+      await bench.drain('probe', 'copy');
+      await bench.ctx.db.updateTable('job').set({ delayed: 0 }).where('task', '=', 'poster').execute();
       await bench.drain();
       const ends = async (id: string): Promise<unknown> =>
         (await bench.jobs(id)).map(({ task, errorCode }) => [task, errorCode]).sort();

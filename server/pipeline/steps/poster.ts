@@ -23,6 +23,8 @@ export const posterStep: Step = {
   done: ({ outputs }) => outputs.has('poster'),
   // A picture that is only copied plays in seconds, and would share the processors with it.
   due: (state) => (state.source?.video !== undefined || state.source?.cover !== undefined) && !mayCopy(state),
+  // The first segments of what is encoded come before it; a media that waits for its turn has it while it waits.
+  delayMs: ({ outputs }) => (HLS_KINDS.some((kind) => outputs.has(kind)) ? 0 : FIRST_SEGMENTS_MS),
   async run(ctx) {
     ctx.progress({ percent: 0, stage: 'Taking a still' });
     const still = await takeStill(ctx, ctx.source());
@@ -32,6 +34,10 @@ export const posterStep: Step = {
     return publish(ctx, folder, 'poster', details);
   },
 };
+
+const HLS_KINDS = ['copy', 'first', 'ladder'] as const;
+/** Two cores encode the first seconds of 1080p in that time. */
+const FIRST_SEGMENTS_MS = 3_000;
 
 /** The largest is `poster.jpg`, smaller ones carry their width in their name. Never wider than the picture itself. */
 const WIDTHS = [320, 640, 1280];
