@@ -1,29 +1,33 @@
 /** Where pieces that FFmpeg writes become segments. Pure. */
 import { SEGMENT_SECONDS } from '../../hls/media-playlist.ts';
 
-/** Seconds between the key frames that we make, each of which begins a piece of FFmpeg's; but the first comes sooner. */
+/** Seconds between the key frames that we make, each of which begins a piece of FFmpeg's; but the first come sooner. */
 export const KEY_FRAME_SECONDS = 2;
-/** Seconds of the first piece, which is the first segment. */
-const FIRST_SECONDS = 1;
+/** Seconds of the first piece, which is the first segment; the second one ends after as many again. */
+export const FIRST_SECONDS = 0.5;
+/**
+ * Seconds at which the first segments end: so that playing can start, and each is there in time where a machine makes not much more than
+ * is watched.
+ */
+const FIRST_CUTS = [FIRST_SECONDS, 2 * FIRST_SECONDS, 2, 4, 6, 8];
 /** Pieces are a frame longer or shorter than they should be. */
 const TOLERANCE = 0.1;
 
 /**
- * Seconds from the start: where the segment that begins at `time` should end, which is at 1, 2, 4, 6, 12, 18 … The first ones
- * are short, so that playing can start; all renditions are cut by the same rule, and so at the same times.
+ * Seconds from the start: where the segment that begins at `time` should end, which is at ½, 1, 2, 4, 6, 8, 12, 18 … All
+ * renditions are cut by the same rule; of sounds, which have longer pieces, the first cuts are left out.
  */
 export function nextCut(time: number): number {
   const reached = time + TOLERANCE;
-  if (reached < FIRST_SECONDS) return FIRST_SECONDS;
-  const step = reached < SEGMENT_SECONDS ? KEY_FRAME_SECONDS : SEGMENT_SECONDS;
-  return (Math.floor(reached / step) + 1) * step;
+  const first = FIRST_CUTS.find((cut) => cut > reached);
+  return first ?? (Math.floor(reached / SEGMENT_SECONDS) + 1) * SEGMENT_SECONDS;
 }
 
 /**
  * FFmpeg's expression for the time of the next key frame, in seconds from the start of the whole, by the number of those that
  * were made (`n_forced`): where segments may be cut.
  */
-export const KEY_FRAME_TIMES = `max(${KEY_FRAME_SECONDS}*(n_forced-1),min(n_forced,1)*${FIRST_SECONDS})`;
+export const KEY_FRAME_TIMES = `max(${KEY_FRAME_SECONDS}*(n_forced-2),min(n_forced,2)*${FIRST_SECONDS})`;
 
 /** Number, from 0, of the segment that begins at `time`, at which one must begin. */
 export function segmentAt(time: number): number {
@@ -96,7 +100,7 @@ export class Cutter<T extends { duration: number }> implements PieceCutter<T> {
     const held = this.#reached() && piece.duration > CRUMB ? this.#flush() : [];
     this.#waiting.push(piece);
     this.#time += piece.duration;
-    // A piece may reach beyond the next cut: sounds have pieces of 2 s where the first cut is at 1.
+    // A piece may reach beyond the next cut: sounds have pieces of 1 or 2 s where the first cut is at half a second.
     for (let next = nextCut(this.#cut); next <= this.#time + TOLERANCE; next = nextCut(next))
       this.#cut = next;
     const last = Math.abs(this.#cut - this.#end) < CRUMB;

@@ -5,21 +5,26 @@ import { SEGMENT_SECONDS } from '../../hls/media-playlist.ts';
 import { TIME_OFFSET } from '../../hls/time.ts';
 import type { Source, SourceAudio, SourceVideo } from '../../media/source.ts';
 import { rangeFilter, seekOptions, seekTime, type Chunk } from '../parts/chunks.ts';
-import { KEY_FRAME_SECONDS, KEY_FRAME_TIMES } from './cuts.ts';
+import { FIRST_SECONDS, KEY_FRAME_SECONDS, KEY_FRAME_TIMES } from './cuts.ts';
 import { ENCODERS } from './encoders.ts';
 import { evenPictures, plainPicture, plainSound, scaled } from './filters.ts';
 import { frameRate as constantRate, timescale, type FrameRate, type Rung } from './ladder.ts';
 
 /**
- * FFmpeg begins a piece at the first key frame after that: at each of ours, also where the first one of a chunk came late, and
- * at enough of a source's own to make segments of the right length of them.
+ * Seconds after which FFmpeg begins a piece at the next key frame: at each of ours, also where the first one of a chunk came late, and
+ * at enough of a source's own to make segments of the right length of them. Sounds have one anywhere. FFmpeg writes its list of pieces
+ * anew for each, which for two hours of sound in pieces of a second takes longer than to copy it: the shorter ones are for
+ * what comes beside an encoder of pictures.
  */
-export const PIECE_SECONDS = 1;
-/**
- * Of a sound that waits for no encoder of pictures: FFmpeg writes its list of pieces anew for each, which for two hours in pieces of a
- * second takes longer than to copy it.
- */
-const SOUND_PIECE_SECONDS = KEY_FRAME_SECONDS;
+const PIECE_SECONDS = {
+  picture: FIRST_SECONDS,
+  copiedPicture: 1,
+  soundOfPicture: 1,
+  sound: KEY_FRAME_SECONDS,
+} as const;
+
+/** Seconds that the pieces of a copied picture have at least. */
+export const COPIED_PIECE_SECONDS = PIECE_SECONDS.copiedPicture;
 const AUDIO_BITRATE = 128_000;
 
 export interface Output {
@@ -80,7 +85,7 @@ export function planEncode(source: Source, wanted: Wanted, settings: Settings): 
   const audio = wanted.audio ? source.audio.map(plannedAudio) : [];
   // A sound of its own lasts as long as it lasts; silence is only added beside a picture.
   const soundDuration = source.video ? source.duration : undefined;
-  const soundPieces = { seconds: source.video ? PIECE_SECONDS : SOUND_PIECE_SECONDS };
+  const soundPieces = { seconds: source.video ? PIECE_SECONDS.soundOfPicture : PIECE_SECONDS.sound };
   return {
     root: ROOT,
     // Calls and broadcasts change their size on the way: the scaler takes that, a new graph would start at time 0.
@@ -99,7 +104,7 @@ export function planEncode(source: Source, wanted: Wanted, settings: Settings): 
     outputs: [
       ...rungs.map((rung, n) => {
         const options = picture(rung, n, wanted, settings);
-        return hlsOutput(rung.name, options, { seconds: PIECE_SECONDS, ticks: timescale(rate) });
+        return hlsOutput(rung.name, options, { seconds: PIECE_SECONDS.picture, ticks: timescale(rate) });
       }),
       ...audio.map(({ name, source: track }) => hlsOutput(name, sound(track, soundDuration), soundPieces)),
     ],
@@ -132,10 +137,10 @@ export function planCopy(
     globalOptions: [],
     outputs: [
       hlsOutput(name, ['-map', `0:${video.index}`, '-c:v', 'copy'], {
-        seconds: shortPieces ? PIECE_SECONDS : SEGMENT_SECONDS,
+        seconds: shortPieces ? PIECE_SECONDS.copiedPicture : SEGMENT_SECONDS,
         ticks: timescale(constantRate(video)),
       }),
-      ...audio.map((a) => hlsOutput(a.name, soundOf(a.source), { seconds: SOUND_PIECE_SECONDS })),
+      ...audio.map((a) => hlsOutput(a.name, soundOf(a.source), { seconds: PIECE_SECONDS.sound })),
     ],
     video: [{ name, width, height, frameRate, maxRate: source.bitrate ?? 0 }],
     audio,
@@ -188,7 +193,7 @@ function picture(
   ];
 }
 
-/** Seconds from the first frame. A chunk that begins later has none of the first, short segment. */
+/** Seconds from the first frame. A chunk that begins later has none of the first, short segments. */
 const keyFrameTimes = (chunk: Chunk | undefined): string =>
   chunk?.start ? `n_forced*${KEY_FRAME_SECONDS}-${chunk.lateness.toFixed(9)}` : KEY_FRAME_TIMES;
 

@@ -44,7 +44,7 @@ describe('stretches', () => {
         expect(Math.min(...lengths)).toBeGreaterThan(0);
         expect(Math.max(...lengths)).toBeLessThanOrEqual(limits.longest + 6);
         expect(plan.filter(({ start }) => start % 6 !== 0)).toEqual([plan[1]]);
-        expect(segmentAt(plan[1]!.start)).toBe(2);
+        expect(segmentAt(plan[1]!.start)).toBe(3);
       }),
     );
   });
@@ -133,8 +133,8 @@ describe('chunks', () => {
     const third = chunkOf({ start: 60 }, NTSC);
     expect(seekOptions(head, NTSC)).toEqual([]);
     expect(rangeFilter(head)).toBe('trim=start_frame=0:end_frame=180');
-    expect(second).toMatchObject({ firstFrame: 180, endFrame: 1799, firstSegment: 4 }); // of 1, 1, 2 and 2 s
-    expect(third).toMatchObject({ firstFrame: 1799, endFrame: undefined, firstSegment: 13 }); // nine of 6 s
+    expect(second).toMatchObject({ firstFrame: 180, endFrame: 1799, firstSegment: 5 }); // of ½, ½, 1, 2 and 2 s
+    expect(third).toMatchObject({ firstFrame: 1799, endFrame: undefined, firstSegment: 15 }); // of 2, of 4, and eight of 6 s
     expect(seekOptions(third, NTSC)).toEqual(['-copyts', '-start_at_zero', '-ss', '59.692966']); // 1789 * 1001 / 30000 = 59.6929666…
     expect(rangeFilter(third)).toBe('trim=start_frame=10');
     expect(lengthOf(second, NTSC)).toBeCloseTo((1619 * 1001) / 30_000, 9);

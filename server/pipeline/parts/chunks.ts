@@ -44,7 +44,7 @@ const RUN_UP_WORTH = 4;
  * still find its frame.
  */
 const PREROLL_FRAMES = 10;
-/** Seconds of the first stretch: two short segments, so that something is there soon. */
+/** Seconds of the first stretch: three short segments, so that something is there soon. */
 const HEAD_SECONDS = 2;
 /** Stretches near the start are that long at least: shorter ones cost a start of FFmpeg and bits at their seams. */
 const USUAL_SECONDS = 12;

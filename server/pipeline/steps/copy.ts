@@ -1,7 +1,7 @@
 /** The source's own picture, cut at its key frames without encoding: it plays within seconds of the last byte. */
 import { reasonOf, refuseUnfit, segmentCheck, Unfit } from '../encode/copying.ts';
 import { LONGEST_SEGMENT } from '../encode/cuts.ts';
-import { PIECE_SECONDS, planCopy } from '../encode/encode.ts';
+import { COPIED_PIECE_SECONDS, planCopy } from '../encode/encode.ts';
 import { runPlan } from '../output/encode-stream.ts';
 import { saidNo } from '../failures.ts';
 import { remuxing } from '../footprint.ts';
@@ -52,7 +52,7 @@ export const copyStep: Step = {
 async function mayGrow(ctx: StepContext): Promise<boolean> {
   if (ctx.source().size < GROWS_FROM) return false;
   const interval = await longestKeyFrameInterval(await ctx.sourcePath());
-  return interval !== undefined && PIECE_SECONDS + interval <= LONGEST_SEGMENT;
+  return interval !== undefined && COPIED_PIECE_SECONDS + interval <= LONGEST_SEGMENT;
 }
 
 const isWanted = ({ source, outputs }: MediaState): boolean =>
