@@ -46,6 +46,7 @@ export function createBlockingReload(growth: Growth) {
         'too_far_ahead',
         `Segment ${wanted} is far from being made: the last one is ${last}. Load the playlist without _HLS_msn.`,
       );
+    res.locals.route = `${String(res.locals.route)} (held)`; // its time says nothing about the server's
     const enough = new AbortController();
     const answer = (): void => enough.abort();
     const timer = setTimeout(answer, HOLD_MS);

@@ -82,6 +82,34 @@ describe.each(DIALECTS)('blocking reload on %s', (dialect) => {
     expect(headers['cache-control']).toBe('public, no-cache');
   });
 
+  it('counts the time it was held for by itself', async () => {
+    const route = '/media/:id/hls/:output/:rendition/:file';
+    const counted = async (what: 'count' | 'sum', of: string): Promise<number> => {
+      const { text } = await request(test.app).get('/metrics').set(test.as.admin);
+      const start = `millrace_http_request_duration_seconds_${what}{method="GET",route="${of}",status="200"} `;
+      return Number(
+        text
+          .split('\n')
+          .find((line) => line.startsWith(start))
+          ?.slice(start.length) ?? 0,
+      );
+    };
+    const look = async (): Promise<number[]> => [
+      ...[await counted('count', route), await counted('count', `${route} (held)`)],
+      await counted('sum', `${route} (held)`),
+    ];
+    await get('');
+    const [usual, held, seconds] = (await look()) as [number, number, number];
+    expect(usual).toBeGreaterThan(0);
+    const third = asked('?_HLS_msn=3');
+    await pause(700);
+    await grow('360p', 3);
+    await third.answer;
+    const [usualNow, heldNow, secondsNow] = (await look()) as [number, number, number];
+    expect([usualNow, heldNow]).toEqual([usual, held + 1]);
+    expect(secondsNow - seconds).toBeGreaterThan(0.6);
+  });
+
   it('waits for the segment that is missing, when parts end in another order', async () => {
     const third = asked('?_HLS_msn=3');
     const fourth = asked('?_HLS_msn=4');

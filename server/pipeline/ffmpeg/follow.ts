@@ -1,7 +1,8 @@
 /** Work beside FFmpeg, while it runs. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const POLL_MS = 150;
+/** Somebody may be waiting for the first segment. */
+const POLL_MS = 50;
 
 /** Calls `round` again and again while `run` runs, and once more at its end. Whichever fails ends the other. */
 export async function follow(
