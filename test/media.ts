@@ -55,10 +55,14 @@ export async function durationOf(input: string, options: string[] = []): Promise
   return Number(stdout);
 }
 
-/** Decodes every stream of an input; resolves with what ffmpeg complained of (empty when all is well). */
-export async function decodeErrors(input: string, options: string[] = []): Promise<string> {
+/**
+ * Decodes every stream of all inputs; resolves with what ffmpeg complained of (empty when all is well). In one run: to start it
+ * takes longer than to decode a short rendition.
+ */
+export async function decodeErrors(...inputs: string[]): Promise<string> {
   const { stderr } = await execa('ffmpeg', [
-    ...['-nostdin', '-v', 'error', ...options, '-i', input, '-map', '0', '-f', 'null', '-'],
+    ...['-nostdin', '-v', 'error', ...inputs.flatMap((input) => ['-i', input])],
+    ...[...inputs.flatMap((_, n) => ['-map', String(n)]), '-f', 'null', '-'],
   ]);
   return stderr;
 }

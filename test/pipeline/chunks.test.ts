@@ -50,10 +50,8 @@ async function encoded(): Promise<{ id: string; packets: Record<string, string[]
   const folder = bench.storage.pathOf(output!.prefix);
   const names = [...output!.details.variants, ...output!.details.audio].map(({ name }) => name);
   const all: Record<string, string[]> = {};
-  for (const name of names) {
-    all[name] = await packets(folder, name);
-    expect(await decodeErrors(join(folder, name, 'index.m3u8'))).toBe('');
-  }
+  for (const name of names) all[name] = await packets(folder, name);
+  expect(await decodeErrors(...names.map((name) => join(folder, name, 'index.m3u8')))).toBe('');
   return { id, packets: all };
 }
 

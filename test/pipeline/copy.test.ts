@@ -78,8 +78,8 @@ describe.each(TAKEN)('%s', (_, name, args, segments) => {
     const { broken, video, audio } = await checkHls(root, () => 'copied');
     expect(broken).toEqual([]);
     expect(video[0]?.playlist.segments).toHaveLength(segments);
-    for (const track of [...video, ...audio])
-      expect(await decodeErrors(join(root, track.name, 'index.m3u8'))).toBe('');
+    const playlists = [...video, ...audio].map((track) => join(root, track.name, 'index.m3u8'));
+    expect(await decodeErrors(...playlists)).toBe('');
     const source = JSON.parse((await bench.media(id)).source!) as { duration: number };
     expect(Math.abs(details.duration - source.duration)).toBeLessThan(0.1);
     await expectReady(id);

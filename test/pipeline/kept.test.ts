@@ -51,8 +51,8 @@ async function expectPlays(id: string): Promise<void> {
   const { root, originOf } = await bench.stream(id);
   const { broken, video, audio } = await checkHls(root, originOf);
   expect(broken).toEqual([]);
-  for (const { name } of [...video, ...audio])
-    expect([name, await decodeErrors(join(root, name, 'index.m3u8'))]).toEqual([name, '']);
+  const playlists = [...video, ...audio].map(({ name }) => join(root, name, 'index.m3u8'));
+  expect(await decodeErrors(...playlists)).toBe('');
 }
 
 it('is the top rung, and the ladder adds those below', async () => {

@@ -184,8 +184,8 @@ async function expectPlayable(
   const done = await process(file);
   const { broken, video, audio } = await checkHls(done.root, done.originOf);
   expect(broken).toEqual([]);
-  for (const { name } of [...video, ...audio])
-    expect([name, await decodeErrors(join(done.root, name, 'index.m3u8'))]).toEqual([name, '']);
+  const playlists = [...video, ...audio].map(({ name }) => join(done.root, name, 'index.m3u8'));
+  expect(await decodeErrors(...playlists)).toBe('');
   // A sound has the encoder's priming before it, and its last frame is filled up.
   const frame = Math.max((video.length ? 1 : 2) * (1024 / 48_000), ...video.map((v) => 1 / v.frameRate));
   expect(Math.abs(done.details.duration - done.source.duration)).toBeLessThan(frame + 0.001);

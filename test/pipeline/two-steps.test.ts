@@ -45,8 +45,8 @@ async function expectPlays(id: string, rungs: string[]): Promise<void> {
   const { broken, video, audio } = await checkHls(root);
   expect(broken).toEqual([]);
   expect([video.length, audio.length]).toEqual([rungs.length, 1]);
-  for (const { name } of [...video, ...audio])
-    expect([name, await decodeErrors(join(root, name, 'index.m3u8'))]).toEqual([name, '']);
+  const playlists = [...video, ...audio].map(({ name }) => join(root, name, 'index.m3u8'));
+  expect(await decodeErrors(...playlists)).toBe('');
 }
 
 it('plays the lowest rung while it is made, then all of them', async () => {

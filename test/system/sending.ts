@@ -136,7 +136,7 @@ export async function expectWhole([picture = '', ...sounds]: string[], frames?: 
   const { ended, uris } = await segmentsAt(picture);
   expect(ended).toBe(true);
   expect(new Set(uris).size).toBe(uris.length);
-  for (const url of [picture, ...sounds]) expect(await decodeErrors(url)).toBe('');
+  expect(await decodeErrors(picture, ...sounds)).toBe('');
   if (frames === undefined) return;
   const { stdout } = await execa('ffprobe', [
     ...['-v', 'error', '-count_frames', '-select_streams', 'v:0', '-show_entries', 'stream=nb_read_frames'],
