@@ -23,8 +23,8 @@ const config: Config = {
   globalSetup: '<rootDir>/test/services/global-setup.ts',
   // It ends what hangs: machines may be slow.
   testTimeout: 300_000,
-  // Tests of encoding, and of playing in real time, fill a core each with the programs they start.
-  maxWorkers: Math.min(availableParallelism(), 8),
+  // Tests of encoding fill a core each with the programs they start; others wait for clocks, players and servers meanwhile.
+  maxWorkers: Math.min(availableParallelism() + 1, 8),
   testSequencer: '<rootDir>/bin/jest-sequencer.mjs',
 };
 
