@@ -3,7 +3,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import type { PosterDetails } from '../../media/output.ts';
+import { isHls, type PosterDetails } from '../../media/output.ts';
 import type { Source, SourceVideo } from '../../media/source.ts';
 import { QUIET } from '../ffmpeg/ffmpeg.ts';
 import { encodeFailure, refusal, refuse } from '../failures.ts';
@@ -24,7 +24,7 @@ export const posterStep: Step = {
   // A picture that is only copied plays in seconds, and would share the processors with it.
   due: (state) => (state.source?.video !== undefined || state.source?.cover !== undefined) && !mayCopy(state),
   // The first segments of what is encoded come before it; a media that waits for its turn has it while it waits.
-  delayMs: ({ outputs }) => (HLS_KINDS.some((kind) => outputs.has(kind)) ? 0 : FIRST_SEGMENTS_MS),
+  delayMs: ({ outputs }) => ([...outputs].some((kind) => isHls({ kind })) ? 0 : FIRST_SEGMENTS_MS),
   async run(ctx) {
     ctx.progress({ percent: 0, stage: 'Taking a still' });
     const still = await takeStill(ctx, ctx.source());
@@ -35,7 +35,6 @@ export const posterStep: Step = {
   },
 };
 
-const HLS_KINDS = ['copy', 'first', 'ladder'] as const;
 /** Two cores encode the first seconds of 1080p in that time. */
 const FIRST_SEGMENTS_MS = 3_000;
 
